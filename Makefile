@@ -1,0 +1,36 @@
+# make run: the experiment on the embedded sample; make test: the tests. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+FILES := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: run test env lint clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.run-ready
+	$(BIN)/python run_experiment.py $(ARGS)
+
+test: $(VENV)/.test-ready lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test-ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+env: $(VENV)/.test-ready
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: $(FILES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline]'
+	@touch $@
+
+$(VENV)/.test-ready: $(FILES) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,test]'
+	@touch $@ $(VENV)/.run-ready
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,80 @@
+"""Documents: one table of the training and test texts, in the order of the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from teleclass.data.layout import Layout
+from teleclass.data.textfile import pairs
+from teleclass.errors import InputError
+
+MAX_CHARACTERS = 20_000
+"""Texts are cut here before tokenising: no model of 512 tokens sees more, and a tokenizer takes 12 s for 10 MB."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training documents followed by test documents.
+
+    ``ids`` are the file's own, as strings; an id may stand once in each of the two files.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    n_train: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_test(self) -> int:
+        return len(self) - self.n_train
+
+    @property
+    def n_empty(self) -> int:
+        return sum(not text for text in self.texts)
+
+    @property
+    def train(self) -> slice:
+        return slice(0, self.n_train)
+
+    @property
+    def predicted(self) -> slice:
+        """The documents to be filed: the test documents, or all of them when there is no test corpus."""
+        return slice(self.n_train, len(self)) if self.n_test else slice(0, len(self))
+
+
+def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None) -> Corpus:
+    """Read both corpora; the test corpus may be absent.
+
+    Parameters
+    ----------
+    max_documents : the first so many of each file alone.
+
+    Raises
+    ------
+    InputError : a missing or broken file, or a document id that stands twice in a file.
+    """
+    train_ids, train_texts = _read_documents(data_dir / layout.train_corpus, max_documents)
+    test_file = data_dir / layout.test_corpus
+    test_ids, test_texts = _read_documents(test_file, max_documents) if test_file.exists() else ([], [])
+    return Corpus(train_ids + test_ids, train_texts + test_texts, len(train_ids))
+
+
+def _read_documents(path: Path, limit: int | None) -> tuple[list[str], list[str]]:
+    ids: list[str] = []
+    texts: list[str] = []
+    line_of: dict[str, int] = {}
+    for line, number, text in pairs(path):
+        if not number:
+            raise InputError("the document has no id before the tab", path, line)
+        if number in line_of:
+            raise InputError(f"document id {number!r} stands already in line {line_of[number]}", path, line)
+        line_of[number] = line
+        if limit is None or len(ids) < limit:
+            ids.append(number)
+            texts.append(text[:MAX_CHARACTERS])
+    if not ids:
+        raise InputError("holds no document", path)
+    return ids, texts

@@ -1,0 +1,43 @@
+"""A data folder, read whole: layout, taxonomy and corpus. Gold is not part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from teleclass.data.corpus import Corpus, read_corpus
+from teleclass.data.layout import Layout, find_layout
+from teleclass.data.taxonomy import Taxonomy, read_taxonomy
+
+
+@dataclass(frozen=True)
+class Dataset:
+    folder: Path
+    layout: Layout
+    taxonomy: Taxonomy
+    corpus: Corpus
+
+    def input_files(self) -> dict[str, Path]:
+        """The existing files that labels are made from, by their role (gold is none of them)."""
+        roles = {
+            "classes": self.layout.classes,
+            "hierarchy": self.layout.hierarchy,
+            "keywords": self.layout.keywords,
+            "descriptions": self.layout.descriptions,
+            "train_corpus": self.layout.train_corpus,
+            "test_corpus": self.layout.test_corpus,
+            "generated_documents": self.layout.generated_documents,
+            "generated_labels": self.layout.generated_labels,
+        }
+        return {role: self.folder / name for role, name in roles.items() if (self.folder / name).exists()}
+
+
+def read_dataset(data_dir: Path, max_documents: int | None = None) -> Dataset:
+    """Read a data folder of either layout.
+
+    Raises
+    ------
+    InputError : anything in it that cannot be used, with file and line.
+    """
+    layout = find_layout(data_dir)
+    return Dataset(data_dir, layout, read_taxonomy(data_dir, layout), read_corpus(data_dir, layout, max_documents))

@@ -1,0 +1,81 @@
+"""Documents written for a class (by a language model), read from the files published with TELEClass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from teleclass.data.layout import Layout
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.data.textfile import class_id, pairs
+from teleclass.errors import InputError
+
+
+@dataclass(frozen=True)
+class GeneratedDocument:
+    """A written text, the class it was written for, and the classes on the path it was written for."""
+
+    id: str
+    text: str
+    core_class: int
+    path: frozenset[int]
+
+
+def read_generated(data_dir: Path, layout: Layout, taxonomy: Taxonomy) -> list[GeneratedDocument]:
+    """Read generated documents and their labels; an empty list where the data folder has none.
+
+    Raises
+    ------
+    InputError : one of the two files without the other, a broken one, or an unknown class.
+    """
+    texts_file, labels_file = data_dir / layout.generated_documents, data_dir / layout.generated_labels
+    if not texts_file.exists() and not labels_file.exists():
+        return []
+    labels = _read_labels(labels_file, taxonomy)
+    documents = []
+    seen: set[str] = set()
+    for line, number, text in pairs(texts_file):
+        if number not in labels:
+            raise InputError(f"document {number!r} has no entry in {labels_file.name}", texts_file, line)
+        if number in seen:
+            raise InputError(f"document id {number!r} stands twice", texts_file, line)
+        seen.add(number)
+        if text:
+            core, path = labels[number]
+            documents.append(GeneratedDocument(number, text, core, path))
+    return documents
+
+
+def _read_labels(path: Path, taxonomy: Taxonomy) -> dict[str, tuple[int, frozenset[int]]]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError("the file does not exist; the generated documents need it", path) from None
+    except UnicodeDecodeError:
+        raise InputError("is not valid UTF-8; save the file as UTF-8", path) from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"is not valid JSON: {error.msg}", path, error.lineno) from None
+    if not isinstance(content, dict):
+        raise InputError("expected one JSON object, keyed by document id", path)
+
+    def positions(numbers: list[str], document: str) -> list[int]:
+        found = []
+        for number in numbers:
+            identity = class_id(str(number), path, 1)
+            if identity not in taxonomy.position:
+                raise InputError(f"document {document!r} names class {number}, which is not in the class file", path)
+            found.append(taxonomy.position[identity])
+        return found
+
+    labels = {}
+    for document, entry in content.items():
+        if not isinstance(entry, dict) or "core_classes" not in entry:
+            raise InputError(f"document {document!r} has no 'core_classes'", path)
+        core = entry["core_classes"]
+        cores = positions(core if isinstance(core, list) else [core], document)
+        if len(cores) != 1:
+            raise InputError(f"document {document!r} names {len(cores)} core classes, expected one", path)
+        path_classes = positions(entry.get("with ancestors", []), document)
+        labels[str(document)] = cores[0], frozenset([*cores, *path_classes])
+    return labels

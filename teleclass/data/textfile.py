@@ -1,0 +1,70 @@
+"""Reading the tab-separated text files that users give, with the line of every fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from teleclass.errors import InputError
+
+_CLASS_ID = re.compile(r"[0-9]+")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, text)`` of every line that is not empty.
+
+    A line ends at ``\\n`` alone: Python's own text mode would also split at a lone carriage return and
+    ``str.splitlines`` at U+2028, which shifts documents against their labels.
+
+    Raises
+    ------
+    InputError : the file is missing, is not UTF-8, or holds a NUL character.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("the file does not exist; check the data folder", path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path) from None
+    for number, piece in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        piece = piece.removesuffix(b"\r")
+        if not piece:
+            continue
+        try:
+            text = piece.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"byte {error.start + 1} is not valid UTF-8; save the file as UTF-8", path, number
+            ) from None
+        if "\0" in text:
+            raise InputError("holds a NUL character; remove it", path, number)
+        yield number, text
+
+
+def pairs(path: Path, separator: str = "\t", expected: str = "id<TAB>text") -> Iterator[tuple[int, str, str]]:
+    """Yield ``(line number, left, right)`` of every line split once at ``separator``.
+
+    Raises
+    ------
+    InputError : a line without the separator, besides the faults of :func:`lines`.
+    """
+    for number, text in lines(path):
+        left, found, right = text.partition(separator)
+        if not found:
+            raise InputError(f"expected {expected}, found no {separator!r} in {_shorten(text)!r}", path, number)
+        yield number, left.strip(), right.strip()
+
+
+def class_id(text: str, path: Path, line: int) -> int:
+    """Parse a class id, which is written in the digits 0 to 9 alone.
+
+    ``int`` would also take ``+3``, ``1_000`` and digits of other scripts.
+    """
+    if not _CLASS_ID.fullmatch(text):
+        raise InputError(f"class id {_shorten(text)!r} is not a whole number", path, line)
+    return int(text)
+
+
+def _shorten(text: str, width: int = 40) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

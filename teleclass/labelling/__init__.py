@@ -1,0 +1,1 @@
+"""The labelling method: pure functions from embeddings and a taxonomy to pseudo labels."""

@@ -1,0 +1,150 @@
+"""From a path posterior to label sets: the set that maximises expected Example-F1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.paths import PathIndex
+
+CANDIDATES = 32
+"""Classes a document that are looked at; those beyond carry no probability worth a label."""
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How many labels a document is given.
+
+    Parameters
+    ----------
+    labels_per_document : the mean number of labels you expect, ancestors counted; 0 when unknown.
+    stop_at_inner : let a path end at an inner class.
+    """
+
+    labels_per_document: float = 0.0
+    stop_at_inner: bool = False
+
+    def __post_init__(self) -> None:
+        if self.labels_per_document < 0:
+            raise ValueError("decoding.labels_per_document must be 0 or more")
+
+
+class Decoder:
+    """Chooses label sets along the taxonomy.
+
+    Without a number of labels a document, the set S of size k that maximises the expected Example-F1 of one path,
+    sum over paths j of e_j · 2|S ∩ path_j| / (k + |path_j|). For a fixed k that sum splits into one term a class, so
+    the best S holds the k classes with the largest terms and the maximum is exact.
+
+    With a number of labels a document L, marginals p become 1 − (1 − p)^m: the chance to be on one of m independent
+    paths, with m solved so that the expected number of labels is L. The set then maximises
+    sum over c in S of 2 q_c / (k + 1 + Q − q_c), where Q is the sum of all q.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, paths: PathIndex, config: DecodingConfig):
+        self.taxonomy = taxonomy
+        self.paths = paths
+        self.config = config
+        self._lengths = np.unique(paths.lengths)
+        # Parents come before their children where probabilities tie, as on a branch without forks.
+        self._order = taxonomy.levels * 1e-9
+
+    def decode(self, posterior: np.ndarray, multiplicity: float = 1.0) -> list[list[int]]:
+        """Label sets of documents, closed over one path.
+
+        Parameters
+        ----------
+        posterior : (rows, P), rows sum to 1.
+        multiplicity : m of the class docstring, from :meth:`solve_multiplicity`; only read with a number of labels
+            a document.
+
+        Returns
+        -------
+        the classes of each row, most probable first.
+        """
+        marginals = self.paths.marginals(posterior)
+        candidates = self._candidates(marginals)
+        if self.config.labels_per_document:
+            chosen = self._many_paths(marginals, candidates, multiplicity)
+        else:
+            chosen = self._one_path(posterior, candidates)
+        return [self._closed(candidates[row][chosen[row]].tolist(), marginals[row]) for row in range(len(posterior))]
+
+    def solve_multiplicity(self, marginals: np.ndarray) -> float:
+        """The m at which documents have ``labels_per_document`` labels on average; marginals (rows, C)."""
+        target = self.config.labels_per_document
+        top = np.take_along_axis(marginals, self._candidates(marginals), axis=1)
+        low, high = 0.05, 64.0
+        for _ in range(40):
+            middle = (low * high) ** 0.5
+            if _spread(top, middle).sum(axis=1).mean() < target:
+                low = middle
+            else:
+                high = middle
+        return (low * high) ** 0.5
+
+    def _candidates(self, marginals: np.ndarray) -> np.ndarray:
+        """Most probable classes first, shape (rows, at most CANDIDATES)."""
+        ranked = marginals - self._order
+        n_candidates = min(CANDIDATES, ranked.shape[1])
+        top = np.argpartition(-ranked, n_candidates - 1, axis=1)[:, :n_candidates]
+        order = np.argsort(-np.take_along_axis(ranked, top, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(top, order, axis=1)
+
+    def _one_path(self, posterior: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        # joint[length]: probability that the class lies on the document's path and that this has `length` classes
+        joint = {}
+        for length in self._lengths:
+            of_length = self.paths.lengths == length
+            on_path = (self.paths.membership[of_length].T @ posterior[:, of_length].T).T
+            joint[length] = np.take_along_axis(np.asarray(on_path), candidates, axis=1)
+        order = np.take_along_axis(np.broadcast_to(self._order, (len(posterior), len(self._order))), candidates, 1)
+
+        def terms(size: int) -> np.ndarray:
+            return sum(joint[length] * (2.0 / (size + length)) for length in self._lengths) - order
+
+        return _best_sets(terms, candidates.shape, 2 * int(self._lengths.max()))
+
+    def _many_paths(self, marginals: np.ndarray, candidates: np.ndarray, multiplicity: float) -> np.ndarray:
+        q = _spread(np.take_along_axis(marginals, candidates, axis=1), multiplicity)
+        total = q.sum(axis=1, keepdims=True)
+        largest = int(max(2 * self._lengths.max(), np.ceil(4 * self.config.labels_per_document)))
+
+        def terms(size: int) -> np.ndarray:
+            return 2 * q / (size + 1 + total - q)
+
+        return _best_sets(terms, candidates.shape, largest)
+
+    def _closed(self, chosen: list[int], marginals: np.ndarray) -> list[int]:
+        """Add to each class without a parent in the set its most probable parent, up to a root."""
+        labels = set(chosen)
+        waiting = list(chosen)
+        while waiting:
+            parents = self.taxonomy.parents(waiting.pop())
+            if parents and not labels.intersection(parents):
+                parent = max(parents, key=lambda node: marginals[node])
+                labels.add(parent)
+                waiting.append(parent)
+        return sorted(labels, key=lambda node: self._order[node] - marginals[node])
+
+
+def _best_sets(terms, shape: tuple[int, int], largest: int) -> np.ndarray:
+    """Mask (rows, candidates) of the k classes with the largest terms(k), for each row's best k."""
+    best_value = np.full(shape[0], -np.inf)
+    best = np.zeros(shape, dtype=bool)
+    for size in range(1, min(largest, shape[1]) + 1):
+        values = terms(size)
+        top = np.argsort(-values, axis=1, kind="stable")[:, :size]
+        value = np.take_along_axis(values, top, axis=1).sum(axis=1)
+        better = value > best_value
+        best_value[better] = value[better]
+        mask = np.zeros((int(better.sum()), shape[1]), dtype=bool)
+        np.put_along_axis(mask, top[better], True, axis=1)
+        best[better] = mask
+    return best
+
+
+def _spread(marginals: np.ndarray, multiplicity: float) -> np.ndarray:
+    return 1 - (1 - np.clip(marginals, 0, 1)) ** multiplicity

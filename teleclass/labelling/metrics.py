@@ -1,0 +1,123 @@
+"""Metrics of hierarchical classification, each by its exact definition; scikit-learn does the counting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from teleclass.data.taxonomy import Taxonomy
+
+LabelSets = Sequence[set[int]]
+
+
+def indicator(labels: LabelSets, n_classes: int) -> sparse.csr_matrix:
+    """Label sets as a (documents, C) matrix of zeros and ones."""
+    columns = [node for classes in labels for node in sorted(classes)]
+    starts = np.concatenate([[0], np.cumsum([len(classes) for classes in labels])]).astype(np.int64)
+    return sparse.csr_matrix((np.ones(len(columns), dtype=np.int8), columns, starts), shape=(len(labels), n_classes))
+
+
+def example_f1(predicted: LabelSets, gold: LabelSets) -> float:
+    """Mean over documents of 2|P ∩ G| / (|P| + |G|)."""
+    return float(np.mean([2 * len(p & g) / (len(p) + len(g)) for p, g in zip(predicted, gold, strict=True)]))
+
+
+def precision_at(scores: np.ndarray, gold: LabelSets, k: int) -> float:
+    """Mean over documents of |top k ∩ G| / k; the divisor is k even where a document has fewer gold labels.
+
+    Parameters
+    ----------
+    scores : (documents, C).
+    """
+    return float(np.mean([len(g.intersection(top)) / k for top, g in zip(top_classes(scores, k), gold, strict=True)]))
+
+
+def top_classes(scores: np.ndarray, k: int) -> list[list[int]]:
+    """The k best classes of each row, best first; ties go to the lower position."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
+
+
+def mean_reciprocal_rank(scores: np.ndarray, gold: LabelSets) -> float:
+    """Mean over (document, gold label) pairs of 1 / rank among the labels that are not gold.
+
+    A label's rank is one more than the number of non-gold labels that score at least as much: ties count against it.
+    """
+    reciprocal: list[float] = []
+    for row, labels in enumerate(gold):
+        own = sorted(labels)
+        others = np.delete(scores[row], own)
+        reciprocal.extend(1.0 / (1 + int((others >= scores[row, node]).sum())) for node in own)
+    return float(np.mean(reciprocal))
+
+
+def path_consistency(predicted: LabelSets, taxonomy: Taxonomy) -> float:
+    """Share of documents in which every label is a root or has at least one of its parents among the labels."""
+    return float(np.mean([taxonomy.is_closed(labels) for labels in predicted]))
+
+
+def set_metrics(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> dict[str, float]:
+    """Metrics of the decoded label sets alone."""
+    from sklearn.metrics import f1_score, precision_score, recall_score
+
+    n_classes = taxonomy.n_classes
+    truth, guess = indicator(gold, n_classes), indicator(predicted, n_classes)
+    in_gold = np.unique(truth.indices)
+    values = {
+        "example_f1": example_f1(predicted, gold),
+        "micro_f1": f1_score(truth, guess, average="micro", zero_division=0),
+        "micro_precision": precision_score(truth, guess, average="micro", zero_division=0),
+        "micro_recall": recall_score(truth, guess, average="micro", zero_division=0),
+        "macro_f1": f1_score(truth, guess, average="macro", labels=in_gold, zero_division=0),
+        "exact_match": float(np.mean([p == g for p, g in zip(predicted, gold, strict=True)])),
+        "path_consistency": path_consistency(predicted, taxonomy),
+    }
+    for level in range(1, int(taxonomy.levels.max()) + 1):
+        classes = np.flatnonzero(taxonomy.levels == level)
+        values[f"level_{level}_f1"] = f1_score(truth, guess, average="micro", labels=classes, zero_division=0)
+    return {name: float(value) for name, value in values.items()}
+
+
+def ranking_metrics(scores: np.ndarray, gold: LabelSets) -> dict[str, float]:
+    """Metrics of the class scores, as TELEClass and TaxoClass report them."""
+    n_classes = scores.shape[1]
+    top3 = [set(top) for top in top_classes(scores, min(3, n_classes))]
+    return {
+        "example_f1_top3": example_f1(top3, gold),
+        "precision_at_1": precision_at(scores, gold, 1),
+        "precision_at_3": precision_at(scores, gold, 3),
+        "mrr": mean_reciprocal_rank(scores, gold),
+    }
+
+
+def class_table(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> dict[str, list]:
+    """Precision, recall, F1 and counts of every class, as columns."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    truth, guess = indicator(gold, taxonomy.n_classes), indicator(predicted, taxonomy.n_classes)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, guess, zero_division=0)
+    return {
+        "class": list(taxonomy.ids),
+        "name": list(taxonomy.names),
+        "level": taxonomy.levels.tolist(),
+        "gold_documents": support.tolist(),
+        "predicted_documents": np.asarray(guess.sum(axis=0)).ravel().tolist(),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
+        "f1": f1.tolist(),
+    }
+
+
+def level_table(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> dict[str, list]:
+    """Micro precision, recall and F1 over the classes of each level, as columns."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    truth, guess = indicator(gold, taxonomy.n_classes), indicator(predicted, taxonomy.n_classes)
+    columns: dict[str, list] = {"level": [], "classes": [], "precision": [], "recall": [], "f1": []}
+    for level in range(1, int(taxonomy.levels.max()) + 1):
+        classes = np.flatnonzero(taxonomy.levels == level)
+        p, r, f, _ = precision_recall_fscore_support(truth, guess, labels=classes, average="micro", zero_division=0)
+        for name, value in zip(columns, (level, len(classes), float(p), float(r), float(f)), strict=True):
+            columns[name].append(value)
+    return columns

@@ -1,0 +1,1 @@
+"""The neural parts: the sentence encoder and its workers, the classifier, its loss and its batches."""

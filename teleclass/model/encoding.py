@@ -1,0 +1,212 @@
+"""The encoder as a program of its own: worker processes, one a device, that write into one memory-mapped file."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from teleclass.errors import WorkerError
+from teleclass.runtime.console import progress, set_up_console
+from teleclass.runtime.devices import cpu_cores, inference_dtype
+from teleclass.runtime.memory import MemoryPeak, peak
+
+TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65536}
+"""Padded tokens a device computes at once; every device takes a batch of its own, so the total grows with them."""
+
+
+@dataclass(frozen=True)
+class EncodingReport:
+    """What an encoding run did: documents, seconds of computing and in all, the workers' highest memory peak."""
+
+    documents: int
+    seconds: float
+    dtype: str
+    peak: MemoryPeak
+
+    @property
+    def documents_per_second(self) -> float:
+        return self.documents / self.seconds if self.seconds else 0.0
+
+
+def chunks_of(texts: Sequence[str]) -> list[np.ndarray]:
+    """Cut documents into chunks of like length, longest first.
+
+    A chunk is what a worker takes at a time. The cut depends on the texts alone, never on the number of workers, so
+    that a document meets the same neighbours, and gets the same vector, whatever the split.
+    """
+    size = int(np.clip(len(texts) // 32, 64, 8192))
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def encode_texts(
+    texts: Sequence[str],
+    out: Path,
+    model: Path,
+    devices: Sequence[str],
+    tokens_per_batch: int = 0,
+    max_tokens: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> EncodingReport:
+    """Encode texts with one worker process a device, into rows of an existing ``.npy`` file.
+
+    Parameters
+    ----------
+    texts : N documents.
+    out : a float32 ``.npy`` file of shape (N, D), see :func:`create_rows`.
+    devices : ``cpu`` or ``cuda:N``, one entry a worker.
+    share : (machine, machines): this machine takes every ``machines``-th chunk.
+
+    Raises
+    ------
+    WorkerError : a worker died; the others are stopped.
+    """
+    import torch.multiprocessing as multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    tasks: Any = context.Queue()
+    results: Any = context.Queue()
+    mine = chunks_of(texts)[share[0] :: share[1]]
+    devices = list(devices)[: max(1, len(mine))]
+    on_cpu = sum(device == "cpu" for device in devices)
+    dtypes = {device: str(inference_dtype(device)).removeprefix("torch.") for device in set(devices)}
+    workers = []
+    started = time.perf_counter()
+    for device in devices:
+        settings = _Settings(
+            model=model,
+            out=out,
+            device=device,
+            dtype=dtypes[device],
+            tokens_per_batch=tokens_per_batch or TOKENS_PER_BATCH[device.split(":")[0]],
+            max_tokens=max_tokens,
+            threads=max(1, cpu_cores() // on_cpu) if device == "cpu" else 1,
+        )
+        worker = context.Process(target=_work, args=(settings, tasks, results), daemon=True)
+        worker.start()
+        workers.append(worker)
+    try:
+        peaks, seconds = _supervise(workers, devices, mine, texts, tasks, results)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+    return EncodingReport(
+        documents=sum(len(chunk) for chunk in mine),
+        seconds=seconds or time.perf_counter() - started,
+        dtype=" and ".join(sorted(set(dtypes.values()))),
+        peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks)),
+    )
+
+
+def create_rows(path: Path, n_rows: int, n_columns: int) -> None:
+    """Create a float32 ``.npy`` file whose rows are to be filled; every value starts as NaN, to be seen if missed."""
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n_rows, n_columns))
+    rows[:] = np.nan
+    rows.flush()
+
+
+def embedding_dimension(model: Path) -> int:
+    """Width of a model's sentence vectors, read from its files without loading its weights."""
+    import json
+
+    pooling = model / "1_Pooling" / "config.json"
+    if pooling.is_file():
+        content = json.loads(pooling.read_text("utf-8"))
+        for key in ("word_embedding_dimension", "embedding_dimension"):
+            if key in content:
+                return int(content[key])
+    return int(json.loads((model / "config.json").read_text("utf-8"))["hidden_size"])
+
+
+@dataclass(frozen=True)
+class _Settings:
+    model: Path
+    out: Path
+    device: str
+    dtype: str
+    tokens_per_batch: int
+    max_tokens: int
+    threads: int
+
+
+def _supervise(
+    workers: list[Any],
+    devices: list[str],
+    chunks: list[np.ndarray],
+    texts: Sequence[str],
+    tasks: Any,
+    results: Any,
+) -> tuple[list[MemoryPeak], float]:
+    """Feed the workers until every chunk is written; returns their memory peaks and the seconds of computing."""
+    waiting = iter(chunks)
+    ahead = 2 * len(workers)
+
+    def feed(number: int) -> None:
+        for _ in range(number):
+            chunk = next(waiting, None)
+            if chunk is not None:
+                tasks.put((chunk, [texts[row] for row in chunk]))
+
+    feed(ahead)
+    first = None
+    peaks: list[MemoryPeak] = []
+    left = sum(len(chunk) for chunk in chunks)
+    with progress(total=left, unit="documents", what="encoding") as bar:
+        while left or len(peaks) < len(workers):
+            try:
+                kind, value = results.get(timeout=1)
+            except queue.Empty:
+                _check_alive(workers, devices)
+                continue
+            if kind == "ready":
+                first = first or time.perf_counter()
+            elif kind == "failed":
+                raise WorkerError(f"an encoder worker failed: {value}")
+            elif kind == "rows":
+                left -= value
+                bar.update(value)
+                feed(1)
+                if not left:
+                    for _ in workers:
+                        tasks.put(None)
+                    seconds = time.perf_counter() - (first or time.perf_counter())
+            else:
+                peaks.append(value)
+    return peaks, seconds
+
+
+def _check_alive(workers: list[Any], devices: list[str]) -> None:
+    for worker, device in zip(workers, devices, strict=True):
+        if worker.exitcode not in (None, 0):
+            raise WorkerError(
+                f"the encoder worker on {device} ended with status {worker.exitcode} (-9 is often a lack of memory); "
+                "run the same command again, with fewer devices if memory is short"
+            )
+
+
+def _work(settings: _Settings, tasks: Any, results: Any) -> None:
+    set_up_console()
+    try:
+        import torch
+
+        from teleclass.model.encoder import SentenceEncoder
+
+        torch.set_num_threads(settings.threads)
+        encoder = SentenceEncoder(settings.model, settings.device, settings.dtype, settings.max_tokens)
+        out = np.load(settings.out, mmap_mode="r+")
+        results.put(("ready", None))
+        while (task := tasks.get()) is not None:
+            rows, texts = task
+            out[rows] = encoder.encode(texts, settings.tokens_per_batch)
+            results.put(("rows", len(rows)))
+        out.flush()
+        results.put(("peak", peak()))
+    except Exception as error:
+        results.put(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))

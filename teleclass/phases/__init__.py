@@ -1,0 +1,1 @@
+"""The seven phases: each reads and writes artifacts around pure functions. Phases never import each other."""

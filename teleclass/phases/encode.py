@@ -1,0 +1,137 @@
+"""encode: documents and classes to vectors, by one worker process a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from teleclass.data.dataset import Dataset
+from teleclass.errors import TeleclassError
+from teleclass.labelling.class_text import class_views
+from teleclass.labelling.similarity import unit
+from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
+from teleclass.model.sources import find_model
+from teleclass.runtime.artifacts import Artifacts
+from teleclass.runtime.devices import encoder_devices, visible_gpus
+from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.tracking import Tracker, TrackingConfig
+from teleclass.runtime.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The sentence encoder.
+
+    Parameters
+    ----------
+    model : "bundled" (all-MiniLM-L6-v2), a folder, or a name on the Hugging Face hub.
+    devices : where workers run, for example "cuda:0,cuda:1" or "cpu,cpu"; "auto" takes every device.
+    max_tokens : texts are cut here; 0 takes the model's own limit.
+    tokens_per_batch : padded tokens a device computes at once; 0 chooses by the kind of device.
+    """
+
+    model: str = "bundled"
+    devices: str = "auto"
+    max_tokens: int = 0
+    tokens_per_batch: int = 0
+
+
+def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, float]:
+    """Write document and class embeddings; runs on the first rank of every machine."""
+    ranks, artifacts = work.ranks, work.artifacts
+    if ranks.local_rank != 0:
+        ranks.barrier()  # for the file to be there
+        ranks.barrier()  # for every machine to be done
+        return {}
+    model = find_model(encoder.model)
+    devices = parse_devices(encoder.devices, ranks.local_world_size)
+    views = class_views(data.taxonomy)
+    texts = data.corpus.texts + [text for views_of_class in views for text in views_of_class]
+    # One file holds documents and class texts, so that one pool of workers encodes both.
+    shared = artifacts.folder / "intermediate" / ".embeddings.partial.npy"
+    if ranks.is_first:
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        create_rows(shared, len(texts), embedding_dimension(model))
+    ranks.barrier()
+    report = encode_texts(
+        texts,
+        shared,
+        model,
+        devices,
+        tokens_per_batch=encoder.tokens_per_batch,
+        max_tokens=encoder.max_tokens,
+        share=(ranks.node, ranks.n_nodes),
+    )
+    ranks.barrier()
+    work.worker_peak = report.peak
+    if not ranks.is_first:
+        return {}
+    _finish(shared, work, len(data.corpus), views)
+    shared.unlink()
+    work.notes.append(
+        f"{len(data.corpus):,} documents and {len(views):,} classes on {_count(devices)} in {report.dtype}, "
+        f"{report.documents_per_second:,.0f} documents/s"
+    )
+    return {"documents_per_second/encode": report.documents_per_second}
+
+
+def check(data: Dataset, encoder: EncoderConfig) -> None:
+    """Find the model and the devices before any work."""
+    find_model(encoder.model)
+    parse_devices(encoder.devices)
+
+
+def encode_folder(data: Dataset, output: Path, encoder: EncoderConfig) -> str:
+    """Encode a data folder without an experiment (``teleclass encode``); returns what was done, in a line."""
+    work = Workplace(Artifacts(output), Ranks(), Tracker(TrackingConfig(enabled=False)), seed=0)
+    run(work, data, encoder)
+    return "; ".join(work.notes)
+
+
+def parse_devices(text: str, local_ranks: int = 1) -> list[str]:
+    """The list of devices that an option names.
+
+    Raises
+    ------
+    TeleclassError : a device that does not exist here.
+    """
+    if text == "auto":
+        return encoder_devices(local_ranks)
+    devices = [piece.strip() for piece in text.split(",") if piece.strip()]
+    if not devices:
+        raise TeleclassError("encoder.devices names no device; write for example cuda:0,cuda:1 or cpu,cpu")
+    n_gpus = visible_gpus()
+    known = {"cpu"} | {f"cuda:{index}" for index in range(n_gpus)}
+    for device in devices:
+        if device not in known:
+            raise TeleclassError(
+                f"encoder.devices: {device!r} is not here; this machine has cpu and {n_gpus} CUDA devices"
+            )
+    return devices
+
+
+def _finish(shared: Path, work: Workplace, n_documents: int, views: list[list[str]]) -> None:
+    rows = np.load(shared, mmap_mode="r")
+    lost = np.flatnonzero(np.isnan(rows[:, 0]))
+    if len(lost):
+        raise TeleclassError(
+            f"{len(lost)} texts have no embedding, the first is number {lost[0]}: the model gives NaN or a worker "
+            "lost its rows; try another --encoder.model"
+        )
+    with work.artifacts.writing("document_embeddings") as partial, partial.open("wb") as stream:
+        np.save(stream, rows[:n_documents])
+    ends = np.cumsum([len(views_of_class) for views_of_class in views])
+    means = np.stack(
+        [
+            rows[n_documents + end - len(of_class) : n_documents + end].mean(axis=0)
+            for end, of_class in zip(ends, views, strict=True)
+        ]
+    )
+    with work.artifacts.writing("class_embeddings") as partial, partial.open("wb") as stream:
+        np.save(stream, unit(means))
+
+
+def _count(devices: list[str]) -> str:
+    return ", ".join(f"{devices.count(device)} × {device}" for device in dict.fromkeys(devices))

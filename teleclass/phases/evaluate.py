@@ -1,0 +1,98 @@
+"""evaluate: predictions and pseudo labels against gold, where it is given. No other module reads gold."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from teleclass.data.dataset import Dataset
+from teleclass.data.gold import gold_file, read_gold
+from teleclass.labelling.metrics import class_table, level_table, path_consistency, ranking_metrics, set_metrics
+from teleclass.runtime.artifacts import Artifacts, file_digest
+from teleclass.runtime.workplace import Workplace
+
+
+def run(work: Workplace, data: Dataset) -> dict[str, float]:
+    """Write ``metrics.json`` and the tables by class and by level."""
+    artifacts, taxonomy = work.artifacts, data.taxonomy
+    predictions = pd.read_parquet(artifacts.path("predictions"))
+    predicted = [{taxonomy.position[number] for number in classes} for classes in predictions["classes"]]
+    metrics = {
+        "test/path_consistency": path_consistency(predicted, taxonomy),
+        "test/mean_confidence": float(predictions["margin"].mean()),
+    }
+    metrics |= _pseudo_label_metrics(work, data)
+
+    gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
+    rows = [row for row, document in enumerate(predictions["document"]) if document in gold]
+    by_class: dict[str, list] = {"class": []}
+    by_level: dict[str, list] = {"level": []}
+    if rows:
+        chosen = [predicted[row] for row in rows]
+        truth = [gold[predictions["document"][row]] for row in rows]
+        scores = np.load(artifacts.path("class_scores"), mmap_mode="r")[rows]
+        found = set_metrics(chosen, truth, taxonomy) | ranking_metrics(scores, truth)
+        metrics |= {f"test/{name}": value for name, value in found.items()}
+        # over all documents, those without gold too
+        metrics["test/path_consistency"] = path_consistency(predicted, taxonomy)
+        metrics["test/documents_with_gold"] = float(len(rows))
+        by_class = class_table(chosen, truth, taxonomy)
+        by_level = level_table(chosen, truth, taxonomy)
+        work.notes.append(f"{len(rows):,} documents with gold, Example-F1 {metrics['test/example_f1']:.4f}")
+    else:
+        work.notes.append("no gold labels given")
+    with artifacts.writing("class_metrics") as partial:
+        pd.DataFrame(by_class).to_csv(partial, index=False)
+    with artifacts.writing("level_metrics") as partial:
+        pd.DataFrame(by_level).to_csv(partial, index=False)
+    with artifacts.writing("metrics") as partial:
+        partial.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", "utf-8")
+    return metrics
+
+
+def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
+    gold = _gold(data, "train")
+    if not gold:
+        return {}
+    labels = pd.read_parquet(work.artifacts.path("pseudo_labels"), columns=["document", "class_position"])
+    sets = labels.groupby("document")["class_position"].agg(set).to_dict()
+    documents = [document for document in data.corpus.ids[data.corpus.train] if document in gold]
+    if not documents:
+        return {}
+    found = set_metrics([sets.get(d, set()) for d in documents], [gold[d] for d in documents], data.taxonomy)
+    return {f"label/{name}": found[name] for name in ("example_f1", "micro_f1", "macro_f1")}
+
+
+def check(data: Dataset) -> None:
+    """Read the gold files once, only to find their faults before the long work; nothing is kept."""
+    for split in ("train", "test"):
+        _gold(data, split)
+
+
+def gold_digest(data: Dataset) -> list[str]:
+    """SHA-256 of the gold files that exist."""
+    files = [gold_file(data.folder, data.layout, split) for split in ("train", "test")]
+    return [file_digest(path) if path.exists() else "" for path in files]
+
+
+def read_metrics(artifacts: Artifacts) -> dict[str, float]:
+    """The content of ``metrics.json``."""
+    return json.loads(artifacts.path("metrics").read_text("utf-8"))
+
+
+def read_table(artifacts: Artifacts, name: str) -> dict[str, list]:
+    """A table by class or by level as columns; empty where there was no gold."""
+    table = pd.read_csv(artifacts.path(name))
+    return {} if table.empty else table.to_dict(orient="list")
+
+
+def _gold(data: Dataset, split: str) -> dict[str, set[int]]:
+    """Gold of a split by document id; empty where none is given."""
+    path = gold_file(data.folder, data.layout, split)
+    if not path.exists():
+        return {}
+    gold = read_gold(path, data.taxonomy)
+    known = set(data.corpus.ids[data.corpus.train] if split == "train" else data.corpus.ids[data.corpus.n_train :])
+    return {document: labels for document, labels in gold.items() if document in known}

@@ -1,0 +1,187 @@
+"""predict: every rank scores its share of the documents; scores are combined, decoded and written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from teleclass.data.dataset import Dataset
+from teleclass.errors import ModelError, TeleclassError
+from teleclass.labelling.combination import combine
+from teleclass.labelling.decoding import Decoder, DecodingConfig
+from teleclass.labelling.label_model import LabelModel
+from teleclass.labelling.paths import PathIndex, index_paths
+from teleclass.labelling.similarity import blocks
+from teleclass.runtime.console import progress
+from teleclass.runtime.devices import cpu_cores, inference_dtype, rank_device
+from teleclass.runtime.workplace import Workplace
+
+SAMPLE_FOR_MULTIPLICITY = 20_000
+"""Documents from which the number of labels a document is solved."""
+
+
+@dataclass(frozen=True)
+class PredictionConfig:
+    """How documents are filed.
+
+    Parameters
+    ----------
+    classifier_weight : share of the classifier in the geometric mean with the label model; 0 to 1.
+    max_tokens : documents are cut here; 0 takes the training's limit.
+    tokens_per_batch : padded tokens a device computes at once; 0 chooses by the kind of device.
+    """
+
+    classifier_weight: float = 0.5
+    max_tokens: int = 0
+    tokens_per_batch: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.classifier_weight <= 1:
+            raise ValueError("prediction.classifier_weight must lie between 0 and 1")
+
+
+def run(
+    work: Workplace, data: Dataset, prediction: PredictionConfig, decoding: DecodingConfig, max_tokens: int
+) -> dict[str, float]:
+    """Write ``predictions.parquet``, ``submission.csv`` and the class scores; runs on every rank.
+
+    ``max_tokens`` is the training's limit, for documents to be read as the classifier learnt to read them.
+    """
+    ranks, artifacts = work.ranks, work.artifacts
+    n_documents = data.corpus.predicted.stop - data.corpus.predicted.start
+    started = time.perf_counter()
+    shared = artifacts.folder / "intermediate" / ".scores.partial.npy"
+    if ranks.is_first:
+        scores = np.lib.format.open_memmap(
+            shared, mode="w+", dtype=np.float32, shape=(n_documents, data.taxonomy.n_classes)
+        )
+        scores[:] = np.nan
+        scores.flush()
+        del scores
+    ranks.barrier()
+    _score_share(work, data, prediction, max_tokens)
+    ranks.barrier()
+    if not ranks.is_first:
+        return {}
+    speed = n_documents / (time.perf_counter() - started)
+    with artifacts.writing("classifier_scores") as partial:
+        shared.replace(partial)
+    logits = np.load(artifacts.path("classifier_scores"), mmap_mode="r")
+    unscored = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(unscored):
+        raise TeleclassError(
+            f"{len(unscored)} documents have no finite score, the first is "
+            f"{data.corpus.ids[data.corpus.predicted][unscored[0]]!r}; train again with --force train"
+        )
+    n_labels = _decode_all(work, data, logits, prediction, decoding)
+    work.notes.append(
+        f"{n_documents:,} documents on {ranks.world_size} × {rank_device(0).split(':')[0]}, {speed:,.0f} documents/s, "
+        f"{n_labels / n_documents:.2f} labels a document"
+    )
+    return {"documents_per_second/predict": speed, "test/labels_per_document": n_labels / n_documents}
+
+
+def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, max_tokens: int) -> None:
+    """Write the classifier's logits of this rank's documents: every world_size-th in order of length."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from teleclass.model.batching import tokenize
+    from teleclass.model.classifier import LabelMatchingClassifier
+    from teleclass.model.inference import forward_batches
+
+    ranks = work.ranks
+    device = rank_device(ranks.local_rank)
+    if device == "cpu":
+        torch.set_num_threads(max(1, cpu_cores() // ranks.local_world_size))
+    dtype = inference_dtype(device)
+    folder = work.artifacts.path("model")
+    try:
+        classifier = LabelMatchingClassifier.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the trained model in {folder} cannot be read ({reason}); run with --force train") from None
+    classifier.to(torch.device(device)).eval()  # type: ignore[arg-type]  # transformers wraps nn.Module.to
+    texts = data.corpus.texts[data.corpus.predicted]
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    mine = order[ranks.rank :: ranks.world_size]
+    if not len(mine):
+        return
+    tokens = tokenize(tokenizer, [texts[row] for row in mine], prediction.max_tokens or max_tokens)
+    shared = np.load(work.artifacts.folder / "intermediate" / ".scores.partial.npy", mmap_mode="r+")
+    with progress(total=len(mine), unit="documents", what="predicting") as bar:
+        for rows, logits in forward_batches(
+            classifier, tokens, np.arange(len(mine)), pad_id=tokenizer.pad_token_id, device=device, dtype=dtype,
+            tokens_per_batch=prediction.tokens_per_batch,
+        ):  # fmt: skip
+            shared[mine[rows]] = logits
+            bar.update(len(rows))
+    shared.flush()
+
+
+def _decode_all(
+    work: Workplace, data: Dataset, logits: np.ndarray, prediction: PredictionConfig, decoding: DecodingConfig
+) -> int:
+    """Combine, decode and write; returns the number of labels given."""
+    artifacts, taxonomy = work.artifacts, data.taxonomy
+    ids = data.corpus.ids[data.corpus.predicted]
+    embeddings = np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted]
+    paths = index_paths(taxonomy, decoding.stop_at_inner)
+    label_model = LabelModel.load(artifacts.path("label_model"))
+    decoder = Decoder(taxonomy, paths, decoding)
+
+    def posterior_of(rows: slice | np.ndarray) -> np.ndarray:
+        labelled = label_model.posterior(embeddings[rows], paths)
+        return combine(labelled, logits[rows], paths, prediction.classifier_weight)
+
+    multiplicity = _multiplicity(posterior_of, len(ids), decoder, paths, decoding)
+    table: dict[str, list] = {"document": [], "classes": [], "scores": [], "margin": []}
+    with artifacts.writing("class_scores") as partial:
+        class_scores = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(len(ids), taxonomy.n_classes)
+        )
+        for rows in blocks(len(ids)):
+            posterior = posterior_of(rows)
+            marginals = paths.marginals(posterior)
+            class_scores[rows] = marginals
+            top = np.sort(posterior, axis=1)[:, -2:]
+            for offset, labels in enumerate(decoder.decode(posterior, multiplicity)):
+                table["document"].append(ids[rows.start + offset])
+                table["classes"].append([taxonomy.ids[node] for node in labels])
+                table["scores"].append([float(marginals[offset, node]) for node in labels])
+                table["margin"].append(float(top[offset, -1] - top[offset, 0]) if paths.n_paths > 1 else 1.0)
+        class_scores.flush()
+    predictions = pd.DataFrame(table)
+    with artifacts.writing("predictions") as partial:
+        predictions.to_parquet(partial, index=False)
+    with artifacts.writing("submission") as partial:
+        partial.write_text(submission_text(table["document"], table["classes"]), "utf-8")
+    return int(predictions["classes"].map(len).sum())
+
+
+def _multiplicity(
+    posterior_of: Callable[[np.ndarray], np.ndarray],
+    n_documents: int,
+    decoder: Decoder,
+    paths: PathIndex,
+    decoding: DecodingConfig,
+) -> float:
+    if not decoding.labels_per_document:
+        return 1.0
+    some = np.sort(np.random.default_rng(0).permutation(n_documents)[:SAMPLE_FOR_MULTIPLICITY])
+    return decoder.solve_multiplicity(paths.marginals(posterior_of(some)))
+
+
+def submission_text(documents: list[str], classes: list[list[int]]) -> str:
+    """The submission: header ``id,labels``, then a document a line with its class ids ascending, in quotes."""
+    lines = ["id,labels"]
+    for document, labels in zip(documents, classes, strict=True):
+        if any(character in document for character in ',"\r'):
+            document = '"' + document.replace('"', '""') + '"'
+        lines.append(f'{document},"{",".join(str(number) for number in sorted(labels))}"')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,402 @@
+"""The story: seven phases in order, each skipped when it is fresh, the whole of it one MLflow run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from teleclass.config import ExperimentConfig, flatten, make_config, parse_arguments, to_arguments, to_yaml
+from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.errors import TeleclassError
+from teleclass.model.sources import model_digest
+from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
+from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
+from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
+from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.launcher import launch, ranks_to_launch
+from teleclass.runtime.memory import peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.tracking import Tracker, tracking_uri
+from teleclass.runtime.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One step of the experiment.
+
+    Attributes
+    ----------
+    run : does the work; takes the workplace and the data, and what ``arguments`` gives.
+    arguments : the parts of the configuration that ``run`` is handed.
+    inputs, outputs : artifacts, by name.
+    depends_on : what else decides the result, and so belongs to the fingerprint.
+    version : raised when the phase's results change for the same inputs.
+    every_rank : whether all ranks run it, or rank 0 alone while the others wait.
+    check : finds faults of its input before any work.
+    """
+
+    name: str
+    run: Callable[..., dict[str, float]]
+    arguments: Callable[[ExperimentConfig], tuple]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    depends_on: Callable[[ExperimentConfig, Dataset, Ranks], Any]
+    version: int = 1
+    every_rank: bool = False
+    check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
+
+
+PHASES = (
+    Phase(
+        "encode",
+        encode.run,
+        lambda c: (c.encoder,),
+        inputs=(),
+        outputs=("document_embeddings", "class_embeddings"),
+        depends_on=lambda c, data, ranks: [model_digest(c.encoder.model), c.encoder.max_tokens],
+        every_rank=True,
+        check=lambda c, data, ranks: encode.check(data, c.encoder),
+    ),
+    Phase(
+        "label",
+        label.run,
+        lambda c: (c.labelling, c.decoding),
+        inputs=("document_embeddings", "class_embeddings"),
+        outputs=("pseudo_labels", "label_model"),
+        depends_on=lambda c, data, ranks: [c.labelling, c.decoding],
+    ),
+    Phase(
+        "augment",
+        augment.run,
+        lambda c: (c.augmentation, c.decoding),
+        inputs=("pseudo_labels", "label_model", "document_embeddings"),
+        outputs=("augmented",),
+        depends_on=lambda c, data, ranks: c.augmentation,
+        check=lambda c, data, ranks: augment.check(data, c.augmentation),
+    ),
+    Phase(
+        "expand",
+        expand.run,
+        lambda c: (c.expansion,),
+        inputs=("pseudo_labels", "augmented"),
+        outputs=("training_set",),
+        depends_on=lambda c, data, ranks: c.expansion,
+    ),
+    Phase(
+        "train",
+        train.run,
+        lambda c: (c.training, c.deepspeed_file),
+        inputs=("training_set", "label_model", "document_embeddings"),
+        outputs=("model", "ds_config"),
+        depends_on=lambda c, data, ranks: [
+            model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
+            file_digest(c.deepspeed_file), ranks.world_size,
+        ],
+        every_rank=True,
+        check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
+    ),
+    Phase(
+        "predict",
+        predict.run,
+        lambda c: (c.prediction, c.decoding, c.training.max_tokens),
+        inputs=("model", "label_model", "document_embeddings"),
+        outputs=("predictions", "submission", "class_scores", "classifier_scores"),
+        depends_on=lambda c, data, ranks: [
+            c.prediction.classifier_weight, c.prediction.max_tokens or c.training.max_tokens, c.decoding
+        ],
+        every_rank=True,
+    ),
+    Phase(
+        "evaluate",
+        evaluate.run,
+        lambda c: (),
+        inputs=("predictions", "class_scores", "pseudo_labels"),
+        outputs=("metrics", "class_metrics", "level_metrics"),
+        depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
+        check=lambda c, data, ranks: evaluate.check(data),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """Where an experiment left its results, and its metrics by their MLflow names."""
+
+    output_dir: Path
+    submission: Path
+    metrics: dict[str, float]
+
+
+class Stopped(BaseException):
+    """A signal asked this process to stop."""
+
+
+def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+    """Parse, maybe start the launcher, run the experiment; returns the exit status."""
+    set_up_console()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        config = parse_arguments(arguments, program)
+        n_ranks = ranks_to_launch()
+        if n_ranks > 1:
+            return launch(arguments, n_ranks)
+        run_pipeline(config)
+    except TeleclassError as error:
+        if is_first_rank():
+            print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except Stopped:
+        return 143
+    return 0
+
+
+def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
+    """Run the phases that are not fresh, on this rank.
+
+    Raises
+    ------
+    TeleclassError : anything the user can mend; all inputs are checked before the first phase starts.
+    """
+    started = time.perf_counter()
+    ranks = Ranks.from_environment()
+    data = read_dataset(config.data_folder, config.max_documents or None)
+    for phase in PHASES:
+        phase.check(config, data, ranks)
+    _make_folder(config)
+    log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {_corpus_summary(data)}")
+    if ranks.world_size > 1:
+        ranks.connect()
+    tracker = Tracker(config.tracking)
+    work = Workplace(Artifacts(Path(config.output_dir)), ranks, tracker, config.seed)
+    status = "FAILED"
+    with _signals_raise():
+        try:
+            if ranks.is_first:
+                tracker.start(flatten(config), _tags(config, ranks))
+                with work.artifacts.writing("config") as partial:
+                    partial.write_text(to_yaml(config), "utf-8")
+                tracker.artifact(work.artifacts.path("config"))
+            metrics = _run_phases(config, data, work)
+            if ranks.is_first:
+                total = time.perf_counter() - started
+                tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
+                _log_artifacts(work)
+                _say_goodbye(config, work, metrics, total)
+            status = "FINISHED"
+            ranks.barrier()
+        except (KeyboardInterrupt, Stopped):
+            status = "KILLED"
+            log.info("stopped; the same command goes on from the last completed phase")
+            raise
+        finally:
+            tracker.end(status)
+            ranks.close()
+    return ExperimentResult(Path(config.output_dir), work.artifacts.path("submission"), metrics)
+
+
+class TELEClassPipeline:
+    """The experiment as a class.
+
+    Parameters
+    ----------
+    data_dir : folder of taxonomy and documents; the embedded sample when None.
+    device_ids : GPUs to use, by their numbers; with several, :meth:`run` starts DeepSpeed's launcher on them.
+        None uses this process alone on a CPU, and every visible GPU elsewhere.
+    options : any other option of the command line, by its name: ``output_dir="o"``, ``training={"epochs": 1}``.
+
+    Raises
+    ------
+    TeleclassError : an option that cannot be used.
+    """
+
+    def __init__(self, data_dir: str | Path | None = None, device_ids: Sequence[int] | None = None, **options: Any):
+        given = {"data_dir": str(data_dir)} if data_dir is not None else {}
+        self._options = {**given, **options}
+        self.config = make_config(**self._options)
+        self.device_ids = None if device_ids is None else [int(number) for number in device_ids]
+        if self.device_ids is not None and (not self.device_ids or len(set(self.device_ids)) < len(self.device_ids)):
+            raise TeleclassError("device_ids must name at least one device, each once")
+
+    def run(self) -> ExperimentResult:
+        """Run the experiment, on several devices in processes of their own.
+
+        Raises
+        ------
+        TeleclassError : the experiment failed; in processes of their own it has said why on standard error.
+        """
+        set_up_console()
+        n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
+        if n_ranks == 1 and not self.device_ids:
+            return run_pipeline(self.config)
+        status = launch(to_arguments(self._options), n_ranks, self.device_ids)
+        if status:
+            raise TeleclassError(f"the experiment ended with status {status}; its messages say why")
+        output = Artifacts(Path(self.config.output_dir))
+        return ExperimentResult(output.folder, output.path("submission"), evaluate.read_metrics(output))
+
+
+def _run_phases(config: ExperimentConfig, data: Dataset, work: Workplace) -> dict[str, float]:
+    ranks, tracker = work.ranks, work.tracker
+    files = {role: file_digest(path) for role, path in data.input_files().items()} if ranks.is_first else {}
+    prints: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+    reused = []
+    forced = False
+    for number, phase in enumerate(PHASES, start=1):
+        forced = forced or phase.name == config.force
+        marker = None
+        if ranks.is_first:
+            needs = {name: prints[name] for name in phase.inputs}
+            own = _plain(phase.depends_on(config, data, ranks))
+            print_ = fingerprint(
+                phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
+            )
+            prints.update(dict.fromkeys(phase.outputs, print_))
+            found = work.artifacts.marker(phase.name)
+            if found is not None and not forced and found.fingerprint == print_:
+                marker = found if work.artifacts.is_complete(found, phase.outputs) else None
+        title = f"[{number}/{len(PHASES)}] {phase.name}"
+        marker = ranks.from_first(marker)
+        if marker is None:
+            if ranks.is_first:
+                log.info("%s …", title)
+                work.artifacts.forget(phase.name)
+            marker = _run_phase(phase, config, data, work, prints.get(phase.outputs[0], ""))
+            log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
+        else:
+            reused.append(phase.name)
+            log.info("%s is fresh, reused", title)
+        if ranks.is_first:
+            metrics.update(marker.metrics)
+            tracker.metrics(marker.metrics)
+            tracker.tags(marker.tags)
+            tracker.flush()
+    tracker.tags({"reused_phases": ", ".join(reused) or "none"})
+    return metrics
+
+
+def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Workplace, print_: str) -> Marker:
+    """Run one phase on the ranks that take part, log its time and memory, and mark it complete."""
+    ranks = work.ranks
+    work.notes.clear()
+    work.tags.clear()
+    work.worker_peak = type(work.worker_peak)(0.0, 0.0)
+    reset_gpu_peak()
+    reset_rss_peak()
+    started = time.perf_counter()
+    found: dict[str, float] = {}
+    if phase.every_rank or ranks.is_first:
+        found = phase.run(work, data, *phase.arguments(config))
+    seconds = time.perf_counter() - started
+    ranks.barrier()
+    here = peak()
+    memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
+    marker = Marker(print_, seconds, found, dict(work.tags))
+    if ranks.is_first:
+        work.artifacts.complete(phase.name, marker, phase.outputs)
+        work.tracker.metrics(
+            {
+                f"seconds/{phase.name}": seconds,
+                f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
+                f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
+            }
+        )
+    return marker
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, so that a fingerprint can be taken."""
+    if hasattr(value, "__dataclass_fields__"):
+        return asdict(value)
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _make_folder(config: ExperimentConfig) -> None:
+    try:
+        (Path(config.output_dir) / "intermediate").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TeleclassError(
+            f"{config.output_dir} cannot be written ({error.strerror}); give another --output_dir"
+        ) from None
+
+
+def _corpus_summary(data: Dataset) -> str:
+    corpus = data.corpus
+    empty = f", {corpus.n_empty} of them empty" if corpus.n_empty else ""
+    if not corpus.n_test:
+        return f"{len(corpus):,} documents{empty}, no test corpus: these are filed"
+    return f"{corpus.n_train:,} training and {corpus.n_test:,} test documents{empty}"
+
+
+def _tags(config: ExperimentConfig, ranks: Ranks) -> dict[str, str]:
+    from teleclass.runtime.devices import device_name, rank_device
+
+    names = ("teleclass", "torch", "deepspeed", "transformers", "sentence-transformers", "mlflow")
+    tags = {f"version.{name}": _version(name) for name in names}
+    tags |= {
+        "version.python": platform.python_version(),
+        "world_size": str(ranks.world_size),
+        "device": device_name(rank_device(ranks.local_rank)),
+        "preset": config.preset,
+        "host": platform.node(),
+    }
+    for tag, command in (("git.commit", ["rev-parse", "HEAD"]), ("git.dirty", ["status", "--porcelain"])):
+        answer = subprocess.run(["git", *command], capture_output=True, text=True, cwd=Path(__file__).parent)
+        if answer.returncode == 0:
+            tags[tag] = answer.stdout.strip() if tag == "git.commit" else str(bool(answer.stdout.strip())).lower()
+    return tags
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _log_artifacts(work: Workplace) -> None:
+    for name in ("ds_config", "submission", "metrics", "report"):
+        work.tracker.artifact(work.artifacts.path(name))
+    for name in ("class_metrics", "level_metrics"):
+        columns = evaluate.read_table(work.artifacts, name)
+        if columns:
+            work.tracker.table(name, columns)
+
+
+def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, float], total: float) -> None:
+    shown = ("label/example_f1", "test/example_f1", "test/precision_at_1", "test/mrr", "test/path_consistency")
+    lines = [f"  {name} = {metrics[name]:.4f}" for name in shown if name in metrics]
+    lines.append(f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
+                 f"{work.artifacts.path('submission')}")  # fmt: skip
+    if work.tracker.run_id:
+        lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
+    for line in lines:
+        log.info("%s", line)
+
+
+@contextmanager
+def _signals_raise():
+    """Turn SIGTERM into an exception, so that the run is closed as KILLED and files are cleaned up."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, as in some notebooks: the caller's handlers stay
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""What the experiment stands on: artifacts, devices, processes, tracking, the terminal."""

@@ -1,0 +1,47 @@
+"""Starting DeepSpeed's launcher, for those who did not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from teleclass.runtime.devices import visible_gpus
+
+
+def ranks_to_launch() -> int:
+    """How many ranks a launcher should start: one a visible GPU; 1 when a launcher started us or without GPUs."""
+    if "RANK" in os.environ or "LOCAL_RANK" in os.environ:
+        return 1
+    return max(1, visible_gpus())
+
+
+def launch(arguments: Sequence[str], n_ranks: int, device_ids: Sequence[int] | None = None) -> int:
+    """Run the experiment under DeepSpeed's launcher on this machine; returns its exit status.
+
+    Parameters
+    ----------
+    arguments : the experiment's own.
+    n_ranks : processes to start.
+    device_ids : GPUs to use; the visible ones when None. Without any GPU only their number counts.
+    """
+    environment = dict(os.environ)
+    if device_ids is not None and visible_gpus():
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(number) for number in device_ids)
+    command = [
+        sys.executable, "-m", "deepspeed.launcher.runner", "--num_accelerators", str(n_ranks), "--master_port",
+        str(_free_port()), "--no_local_rank", "--module", "teleclass", "run", *arguments,
+    ]  # fmt: skip
+    try:
+        return subprocess.run(command, env=environment).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
