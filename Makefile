@@ -17,7 +17,6 @@ test: $(VENV)/.test-ready lint
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
 
 env: $(VENV)/.test-ready
 

@@ -26,7 +26,7 @@ from teleclass.runtime.tracking import TrackingConfig
 PHASE_NAMES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "offline": {"encoder.model": "bundled", "training.model": "bundled"},
+    "offline": {"encoder.model": "bundled", "training.model": "bundled", "training.epochs": 2},
     "full": {
         "encoder.model": "sentence-transformers/all-mpnet-base-v2",
         "training.model": "google-bert/bert-base-uncased",
@@ -47,13 +47,20 @@ class ExperimentConfig:
 
     Parameters
     ----------
-    data_dir : folder of taxonomy and documents; the embedded sample when empty.
-    output_dir : where every artifact is written.
-    preset : "offline" (bundled models), "full" (all-mpnet-base-v2 and bert-base-uncased) or "debug" (seconds).
-    seed : of the order of documents, of dropout and of every draw.
-    deepspeed_config : a DeepSpeed file; ds_config.json when empty.
-    max_documents : the first so many documents of each corpus alone; 0 takes all.
-    force : a phase to do again, and those after it, though they are fresh.
+    data_dir
+        folder of taxonomy and documents; the embedded sample when empty.
+    output_dir
+        where every artifact is written.
+    preset
+        "offline" (bundled models), "full" (all-mpnet-base-v2 and bert-base-uncased) or "debug" (seconds).
+    seed
+        of the order of documents, of dropout and of every draw.
+    deepspeed_config
+        a DeepSpeed file; ds_config.json when empty.
+    max_documents
+        the first so many documents of each corpus alone; 0 takes all.
+    force
+        a phase to do again, and those after it, though they are fresh.
     """
 
     data_dir: str = ""
@@ -212,11 +219,11 @@ def _without_local_rank(arguments: list[str]) -> list[str]:
 def _spell_out_switches(arguments: list[str]) -> list[str]:
     """``--decoding.stop_at_inner`` alone means true."""
     switches = {f"--{name}" for name, value in flatten(ExperimentConfig()).items() if isinstance(value, bool)}
-    followed = [*arguments[1:], "--"]
-    return [
-        f"{one}=true" if one in switches and after.startswith("--") else one
-        for one, after in zip(arguments, followed, strict=True)
-    ]
+    spelt = []
+    for number, one in enumerate(arguments):
+        alone = number + 1 == len(arguments) or arguments[number + 1].startswith("--")
+        spelt.append(f"{one}=true" if one in switches and alone else one)
+    return spelt
 
 
 def _one_line(message: str, parser: Any) -> str:

@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig, flatten, make_config, parse_arguments, to_arguments, to_yaml
 from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.errors import TeleclassError
+from teleclass.execution import Phase, run_phases
 from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
-from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
+from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
 from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.facts import run_tags
 from teleclass.runtime.launcher import launch, ranks_to_launch
-from teleclass.runtime.memory import peak, reset_gpu_peak, reset_rss_peak
 from teleclass.runtime.tracking import Tracker, tracking_uri
 from teleclass.runtime.workplace import Workplace
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One step of the experiment.
-
-    Attributes
-    ----------
-    run : does the work; takes the workplace and the data, and what ``arguments`` gives.
-    arguments : the parts of the configuration that ``run`` is handed.
-    inputs, outputs : artifacts, by name.
-    depends_on : what else decides the result, and so belongs to the fingerprint.
-    version : raised when the phase's results change for the same inputs.
-    every_rank : whether all ranks run it, or rank 0 alone while the others wait.
-    check : finds faults of its input before any work.
-    """
-
-    name: str
-    run: Callable[..., dict[str, float]]
-    arguments: Callable[[ExperimentConfig], tuple]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    depends_on: Callable[[ExperimentConfig, Dataset, Ranks], Any]
-    version: int = 1
-    every_rank: bool = False
-    check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
-
 
 PHASES = (
     Phase(
@@ -181,12 +152,13 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
     status = "FAILED"
     with _signals_raise():
         try:
+            tags = run_tags(ranks) | {"preset": config.preset}
             if ranks.is_first:
-                tracker.start(flatten(config), _tags(config, ranks))
+                tracker.start(flatten(config), tags)
                 with work.artifacts.writing("config") as partial:
                     partial.write_text(to_yaml(config), "utf-8")
                 tracker.artifact(work.artifacts.path("config"))
-            metrics = _run_phases(config, data, work)
+            metrics = run_phases(PHASES, config, data, work)
             if ranks.is_first:
                 total = time.perf_counter() - started
                 tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
@@ -245,82 +217,6 @@ class TELEClassPipeline:
         return ExperimentResult(output.folder, output.path("submission"), evaluate.read_metrics(output))
 
 
-def _run_phases(config: ExperimentConfig, data: Dataset, work: Workplace) -> dict[str, float]:
-    ranks, tracker = work.ranks, work.tracker
-    files = {role: file_digest(path) for role, path in data.input_files().items()} if ranks.is_first else {}
-    prints: dict[str, str] = {}
-    metrics: dict[str, float] = {}
-    reused = []
-    forced = False
-    for number, phase in enumerate(PHASES, start=1):
-        forced = forced or phase.name == config.force
-        marker = None
-        if ranks.is_first:
-            needs = {name: prints[name] for name in phase.inputs}
-            own = _plain(phase.depends_on(config, data, ranks))
-            print_ = fingerprint(
-                phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
-            )
-            prints.update(dict.fromkeys(phase.outputs, print_))
-            found = work.artifacts.marker(phase.name)
-            if found is not None and not forced and found.fingerprint == print_:
-                marker = found if work.artifacts.is_complete(found, phase.outputs) else None
-        title = f"[{number}/{len(PHASES)}] {phase.name}"
-        marker = ranks.from_first(marker)
-        if marker is None:
-            if ranks.is_first:
-                log.info("%s …", title)
-                work.artifacts.forget(phase.name)
-            marker = _run_phase(phase, config, data, work, prints.get(phase.outputs[0], ""))
-            log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
-        else:
-            reused.append(phase.name)
-            log.info("%s is fresh, reused", title)
-        if ranks.is_first:
-            metrics.update(marker.metrics)
-            tracker.metrics(marker.metrics)
-            tracker.tags(marker.tags)
-            tracker.flush()
-    tracker.tags({"reused_phases": ", ".join(reused) or "none"})
-    return metrics
-
-
-def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Workplace, print_: str) -> Marker:
-    """Run one phase on the ranks that take part, log its time and memory, and mark it complete."""
-    ranks = work.ranks
-    work.notes.clear()
-    work.tags.clear()
-    work.worker_peak = type(work.worker_peak)(0.0, 0.0)
-    reset_gpu_peak()
-    reset_rss_peak()
-    started = time.perf_counter()
-    found: dict[str, float] = {}
-    if phase.every_rank or ranks.is_first:
-        found = phase.run(work, data, *phase.arguments(config))
-    seconds = time.perf_counter() - started
-    ranks.barrier()
-    here = peak()
-    memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
-    marker = Marker(print_, seconds, found, dict(work.tags))
-    if ranks.is_first:
-        work.artifacts.complete(phase.name, marker, phase.outputs)
-        work.tracker.metrics(
-            {
-                f"seconds/{phase.name}": seconds,
-                f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
-                f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
-            }
-        )
-    return marker
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses as dictionaries, so that a fingerprint can be taken."""
-    if hasattr(value, "__dataclass_fields__"):
-        return asdict(value)
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
 def _make_folder(config: ExperimentConfig) -> None:
     try:
         (Path(config.output_dir) / "intermediate").mkdir(parents=True, exist_ok=True)
@@ -336,32 +232,6 @@ def _corpus_summary(data: Dataset) -> str:
     if not corpus.n_test:
         return f"{len(corpus):,} documents{empty}, no test corpus: these are filed"
     return f"{corpus.n_train:,} training and {corpus.n_test:,} test documents{empty}"
-
-
-def _tags(config: ExperimentConfig, ranks: Ranks) -> dict[str, str]:
-    from teleclass.runtime.devices import device_name, rank_device
-
-    names = ("teleclass", "torch", "deepspeed", "transformers", "sentence-transformers", "mlflow")
-    tags = {f"version.{name}": _version(name) for name in names}
-    tags |= {
-        "version.python": platform.python_version(),
-        "world_size": str(ranks.world_size),
-        "device": device_name(rank_device(ranks.local_rank)),
-        "preset": config.preset,
-        "host": platform.node(),
-    }
-    for tag, command in (("git.commit", ["rev-parse", "HEAD"]), ("git.dirty", ["status", "--porcelain"])):
-        answer = subprocess.run(["git", *command], capture_output=True, text=True, cwd=Path(__file__).parent)
-        if answer.returncode == 0:
-            tags[tag] = answer.stdout.strip() if tag == "git.commit" else str(bool(answer.stdout.strip())).lower()
-    return tags
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _log_artifacts(work: Workplace) -> None:

@@ -17,9 +17,12 @@ class AugmentationConfig:
 
     Parameters
     ----------
-    starved_below : a class with fewer pseudo-labelled documents is starved.
-    nearest_confidence : least probability that a document given to a starved class belongs there.
-    use_generated : take ``generated_docs.txt`` of the data folder, where it has one.
+    starved_below
+        a class with fewer pseudo-labelled documents is starved.
+    nearest_confidence
+        least probability that a document given to a starved class belongs there.
+    use_generated
+        take ``generated_docs.txt`` of the data folder, where it has one.
     """
 
     starved_below: int = 15

@@ -19,8 +19,10 @@ class DecodingConfig:
 
     Parameters
     ----------
-    labels_per_document : the mean number of labels you expect, ancestors counted; 0 when unknown.
-    stop_at_inner : let a path end at an inner class.
+    labels_per_document
+        the mean number of labels you expect, ancestors counted; 0 when unknown.
+    stop_at_inner
+        let a path end at an inner class.
     """
 
     labels_per_document: float = 0.0

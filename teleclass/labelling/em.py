@@ -22,12 +22,18 @@ class LabellingConfig:
 
     Parameters
     ----------
-    iterations : rounds of soft EM.
-    corpus_weight : largest share of the corpus centroid in a class vector, from 0 to 1.
-    skew_threshold : above this share of documents under one root the corpus counts as skewed.
-    few_roots : with fewer roots than this the two forms are averaged.
-    prior : "auto", or a form to be used whatever the corpus: "corpus", "uniform", "both".
-    sharpness : spread of the posterior in standard deviations of class scores; 0 for .4, and .3 above 300 classes.
+    iterations
+        rounds of soft EM.
+    corpus_weight
+        largest share of the corpus centroid in a class vector, from 0 to 1.
+    skew_threshold
+        above this share of documents under one root the corpus counts as skewed.
+    few_roots
+        with fewer roots than this the two forms are averaged.
+    prior
+        "auto", or a form to be used whatever the corpus: "corpus", "uniform", "both".
+    sharpness
+        spread of the posterior in standard deviations of class scores; 0 for .4, and .3 above 300 classes.
     """
 
     iterations: int = 5

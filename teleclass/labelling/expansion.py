@@ -16,7 +16,8 @@ class ExpansionConfig:
 
     Parameters
     ----------
-    weight_floor : weight of a document whose two best paths are equally likely, where a sure one weighs 1. Unsure
+    weight_floor
+        weight of a document whose two best paths are equally likely, where a sure one weighs 1. Unsure
         documents are kept: dropping them empties the rare classes.
     """
 

@@ -26,10 +26,14 @@ class EncoderConfig:
 
     Parameters
     ----------
-    model : "bundled" (all-MiniLM-L6-v2), a folder, or a name on the Hugging Face hub.
-    devices : where workers run, for example "cuda:0,cuda:1" or "cpu,cpu"; "auto" takes every device.
-    max_tokens : texts are cut here; 0 takes the model's own limit.
-    tokens_per_batch : padded tokens a device computes at once; 0 chooses by the kind of device.
+    model
+        "bundled" (all-MiniLM-L6-v2), a folder, or a name on the Hugging Face hub.
+    devices
+        where workers run, for example "cuda:0,cuda:1" or "cpu,cpu"; "auto" takes every device.
+    max_tokens
+        texts are cut here; 0 takes the model's own limit.
+    tokens_per_batch
+        padded tokens a device computes at once; 0 chooses by the kind of device.
     """
 
     model: str = "bundled"

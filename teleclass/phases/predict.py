@@ -30,9 +30,12 @@ class PredictionConfig:
 
     Parameters
     ----------
-    classifier_weight : share of the classifier in the geometric mean with the label model; 0 to 1.
-    max_tokens : documents are cut here; 0 takes the training's limit.
-    tokens_per_batch : padded tokens a device computes at once; 0 chooses by the kind of device.
+    classifier_weight
+        share of the classifier in the geometric mean with the label model; 0 to 1.
+    max_tokens
+        documents are cut here; 0 takes the training's limit.
+    tokens_per_batch
+        padded tokens a device computes at once; 0 chooses by the kind of device.
     """
 
     classifier_weight: float = 0.5

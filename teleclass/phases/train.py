@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,16 @@ import pandas as pd
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
 from teleclass.labelling.label_model import LabelModel
-from teleclass.model.batching import RankBatches, TokenizedTexts, padded, tokenize
+from teleclass.model.batching import RankBatches
 from teleclass.model.sources import find_model
+from teleclass.model.training_set import TrainingDocuments, training_documents
 from teleclass.runtime.console import log, progress, quiet_libraries
 from teleclass.runtime.devices import cpu_cores, fast_bf16, inference_dtype, rank_device
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
+from teleclass.runtime.learning_curve import LearningCurve
 from teleclass.runtime.memory import peak
 from teleclass.runtime.workplace import Workplace
-
-if TYPE_CHECKING:
-    import torch
 
 HEAD_DOCUMENTS = 1024
 """Documents that the classification head's start is fitted on."""
@@ -36,13 +35,19 @@ class TrainingConfig:
 
     Parameters
     ----------
-    model : the BERT to fine-tune: "bundled", a folder, or a name on the Hugging Face hub.
-    epochs : passes over the training set.
-    max_tokens : documents are cut here.
-    max_steps : stop after so many optimizer steps; 0 for no limit.
-    loader_workers : processes that build batches, a rank; -1 takes 4 on a GPU and none on a CPU, where they would
+    model
+        the BERT to fine-tune: "bundled", a folder, or a name on the Hugging Face hub.
+    epochs
+        passes over the training set.
+    max_tokens
+        documents are cut here.
+    max_steps
+        stop after so many optimizer steps; 0 for no limit.
+    loader_workers
+        processes that build batches, a rank; -1 takes 4 on a GPU and none on a CPU, where they would
         only take its cores.
-    log_every : optimizer steps between two points of the learning curve.
+    log_every
+        optimizer steps between two points of the learning curve.
     """
 
     model: str = "bundled"
@@ -59,41 +64,6 @@ class TrainingConfig:
             raise ValueError("training.max_tokens must be 8 or more")
         if self.log_every < 1:
             raise ValueError("training.log_every must be 1 or more")
-
-
-@dataclass(frozen=True)
-class TrainingDocuments:
-    """The training set as arrays; targets are class positions by row."""
-
-    tokens: TokenizedTexts
-    rows: np.ndarray
-    positives: list[np.ndarray]
-    ignored: list[np.ndarray]
-    weights: np.ndarray
-    n_classes: int
-    pad_id: int
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def targets(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Targets and counted classes of some rows, both (rows, C), float32."""
-        targets = np.zeros((len(rows), self.n_classes), dtype=np.float32)
-        counted = np.ones((len(rows), self.n_classes), dtype=np.float32)
-        for offset, row in enumerate(rows):
-            targets[offset, self.positives[row]] = 1
-            counted[offset, self.ignored[row]] = 0
-        return targets, counted
-
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """The classifier's arguments for some rows."""
-        import torch
-
-        ids, mask = padded(self.tokens, rows, self.pad_id)
-        targets, counted = self.targets(rows)
-        arrays = {"input_ids": ids, "attention_mask": mask, "targets": targets, "counted": counted,
-                  "weights": self.weights[rows]}  # fmt: skip
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path) -> dict[str, float]:
@@ -113,7 +83,8 @@ def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path)
 
     folder = find_model(training.model)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    documents = load_training_documents(work, data, tokenizer, training.max_tokens)
+    table = pd.read_parquet(work.artifacts.path("training_set"))
+    documents = training_documents(table, data, tokenizer, training.max_tokens)
     label_model = LabelModel.load(work.artifacts.path("label_model"))
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
@@ -159,27 +130,6 @@ def check(data: Dataset, training: TrainingConfig, ds_file: Path, world_size: in
     )
 
 
-def load_training_documents(work: Workplace, data: Dataset, tokenizer: Any, max_tokens: int) -> TrainingDocuments:
-    """Tokenise the training set once and turn its class ids into positions."""
-    table = pd.read_parquet(work.artifacts.path("training_set"))
-    if table.empty:
-        raise TeleclassError("the training set is empty: every training document is empty; check the training corpus")
-    texts = [
-        row.text if row.source == "generated" else data.corpus.texts[row.row]
-        for row in table[["source", "row", "text"]].itertuples()
-    ]
-    position = data.taxonomy.position
-    return TrainingDocuments(
-        tokens=tokenize(tokenizer, texts, max_tokens),
-        rows=table["row"].to_numpy(),
-        positives=[np.array([position[number] for number in numbers], dtype=int) for numbers in table["positives"]],
-        ignored=[np.array([position[number] for number in numbers], dtype=int) for numbers in table["ignored"]],
-        weights=table["weight"].to_numpy(dtype=np.float32),
-        n_classes=data.taxonomy.n_classes,
-        pad_id=tokenizer.pad_token_id,
-    )
-
-
 def _train(
     work: Workplace,
     engine: Any,
@@ -205,7 +155,7 @@ def _train(
     )
     engine.train()
     started = time.perf_counter()
-    curve = _Curve(work, training.log_every)
+    curve = LearningCurve(work, training.log_every)
     seen = 0
     with progress(total=steps, unit="steps", what="training") as bar:
         while engine.global_steps < steps:
@@ -219,7 +169,7 @@ def _train(
                 curve.add(loss.detach(), int(batch["attention_mask"].sum()))
                 if at_boundary:
                     bar.update(1)
-                    curve.step(engine, settings)
+                    curve.step(engine, loss_scaling=settings.precision_used == "fp16")
                     if engine.global_steps >= steps:
                         break
             batches.epoch += 1
@@ -238,50 +188,6 @@ def _train(
         "train/steps": float(engine.global_steps),
         "train/total_skipped_steps": float(engine.skipped_steps),
     }
-
-
-class _Curve:
-    """The learning curve: means over a few steps and all ranks."""
-
-    def __init__(self, work: Workplace, every: int):
-        self.work = work
-        self.every = every
-        self.last = float("nan")
-        self._losses: list[Any] = []
-        self._tokens = 0
-        self._since = time.perf_counter()
-
-    def add(self, loss: Any, tokens: int) -> None:
-        self._losses.append(loss)
-        self._tokens += tokens
-
-    def step(self, engine: Any, settings: ResolvedDsConfig) -> None:
-        step = engine.global_steps
-        if step % self.every and step > 1:
-            return
-        import torch
-
-        mine = float(torch.stack(self._losses).float().mean())
-        everyone = self.work.ranks.gather((mine, self._tokens))
-        self.last = float(np.mean([loss for loss, _ in everyone]))
-        if not np.isfinite(self.last):
-            raise TeleclassError(
-                f"the training loss is {self.last} at step {step}; lower optimizer.params.lr in the DeepSpeed file"
-            )
-        now = time.perf_counter()
-        norm = engine.get_global_grad_norm()
-        point = {
-            "train/loss": self.last,
-            "train/learning_rate": engine.get_lr()[0],
-            "train/grad_norm": float(norm) if norm is not None else 0.0,
-            "train/loss_scale": float(engine.optimizer.cur_scale) if settings.precision_used == "fp16" else 1.0,
-            "train/skipped_steps": float(engine.skipped_steps),
-            "train/tokens_per_second": sum(tokens for _, tokens in everyone) / max(now - self._since, 1e-9),
-        }
-        self.work.tracker.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
-        if step % self.work.tracker.config.every_steps == 0:
-            self.work.tracker.flush()
-        self._losses, self._tokens, self._since = [], 0, now
 
 
 def _start_head(

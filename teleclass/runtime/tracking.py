@@ -22,10 +22,14 @@ class TrackingConfig:
 
     Parameters
     ----------
-    enabled : log to MLflow at all.
-    experiment : name of the MLflow experiment.
-    run_name : name of the run; MLflow makes one up when empty.
-    every_steps : training steps that are sent together, as one call costs 60 to 110 ms on SQLite.
+    enabled
+        log to MLflow at all.
+    experiment
+        name of the MLflow experiment.
+    run_name
+        name of the run; MLflow makes one up when empty.
+    every_steps
+        training steps that are sent together, as one call costs 60 to 110 ms on SQLite.
     """
 
     enabled: bool = True

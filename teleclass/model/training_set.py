@@ -1,0 +1,81 @@
+"""The training set as arrays: tokens, targets and weights, and the batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from teleclass.data.dataset import Dataset
+from teleclass.errors import TeleclassError
+from teleclass.model.batching import TokenizedTexts, padded, tokenize
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class TrainingDocuments:
+    """The training set as arrays; targets are class positions by row."""
+
+    tokens: TokenizedTexts
+    rows: np.ndarray
+    positives: list[np.ndarray]
+    ignored: list[np.ndarray]
+    weights: np.ndarray
+    n_classes: int
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def targets(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and counted classes of some rows, both (rows, C), float32."""
+        targets = np.zeros((len(rows), self.n_classes), dtype=np.float32)
+        counted = np.ones((len(rows), self.n_classes), dtype=np.float32)
+        for offset, row in enumerate(rows):
+            targets[offset, self.positives[row]] = 1
+            counted[offset, self.ignored[row]] = 0
+        return targets, counted
+
+    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """The classifier's arguments for some rows."""
+        import torch
+
+        ids, mask = padded(self.tokens, rows, self.pad_id)
+        targets, counted = self.targets(rows)
+        arrays = {"input_ids": ids, "attention_mask": mask, "targets": targets, "counted": counted,
+                  "weights": self.weights[rows]}  # fmt: skip
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def training_documents(table: pd.DataFrame, data: Dataset, tokenizer: Any, max_tokens: int) -> TrainingDocuments:
+    """Tokenise the training set once and turn its class ids into positions.
+
+    Parameters
+    ----------
+    table : ``training_set.parquet``.
+
+    Raises
+    ------
+    TeleclassError : the table is empty.
+    """
+    if table.empty:
+        raise TeleclassError("the training set is empty: every training document is empty; check the training corpus")
+    texts = [
+        row.text if row.source == "generated" else data.corpus.texts[row.row]
+        for row in table[["source", "row", "text"]].itertuples()
+    ]
+    position = data.taxonomy.position
+    return TrainingDocuments(
+        tokens=tokenize(tokenizer, texts, max_tokens),
+        rows=table["row"].to_numpy(),
+        positives=[np.array([position[number] for number in numbers], dtype=int) for numbers in table["positives"]],
+        ignored=[np.array([position[number] for number in numbers], dtype=int) for numbers in table["ignored"]],
+        weights=table["weight"].to_numpy(dtype=np.float32),
+        n_classes=data.taxonomy.n_classes,
+        pad_id=tokenizer.pad_token_id,
+    )

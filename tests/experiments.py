@@ -1,0 +1,49 @@
+"""Running the experiment as users do, in processes of its own, on the seven-class data set."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = str(ROOT / "run_experiment.py")
+DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
+
+
+def options(data_dir: Path, model: Path, output: Path, *more: str) -> list[str]:
+    return [
+        "--data_dir", str(data_dir), "--encoder.model", str(model), "--training.model", str(model),
+        "--output_dir", str(output), "--preset", "offline", "--encoder.devices", "cpu", *more,
+    ]  # fmt: skip
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; CUDA is hidden so that the tests mean the same everywhere."""
+    return subprocess.run(command, cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True)
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "COV_"))}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return kept | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path} | more
+
+
+def write_ds_config(file: Path, micro_batch: int, **changes: object) -> Path:
+    """The shipped DeepSpeed file with another batch and precision."""
+    content = json.loads((ROOT / "ds_config.json").read_text("utf-8"))
+    content["train_micro_batch_size_per_gpu"] = micro_batch
+    content.update(changes)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def mlflow_runs(cwd: Path) -> list:
+    """The runs in a working directory's own store, oldest first."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{cwd}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("teleclass")
+    return sorted(client.search_runs([experiment.experiment_id]), key=lambda one: one.info.start_time)

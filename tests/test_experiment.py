@@ -1,0 +1,243 @@
+"""The whole experiment as users start it: one process, two processes, again, and ended early."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import EDGES, TEST, write_course_layout
+from experiments import DEEPSPEED, SCRIPT, clean_environment, mlflow_runs, options, run, write_ds_config
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.slow
+
+PHASES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")
+FP32 = {"fp16": {"enabled": False}}
+
+
+class Finished:
+    """An experiment that was run: where, and what it printed."""
+
+    def __init__(self, cwd: Path, output: Path, arguments: list[str], process: subprocess.CompletedProcess[str]):
+        self.cwd, self.output, self.arguments, self.process = cwd, output, arguments, process
+
+    def rows(self, name: str) -> np.ndarray:
+        return np.load(self.output / "intermediate" / f"{name}.npy")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("experiment")
+
+
+@pytest.fixture(scope="module")
+def one_process(folder, tiny_model) -> Finished:
+    """One process, batches of 4, fp32."""
+    data = write_course_layout(folder / "data")
+    ds_file = write_ds_config(folder / "ds_one.json", 4, **FP32)
+    arguments = options(data, tiny_model, folder / "one", "--deepspeed_config", str(ds_file))
+    return Finished(folder, folder / "one", arguments, run([sys.executable, SCRIPT, *arguments], folder))
+
+
+@pytest.fixture(scope="module")
+def two_processes(folder, tiny_model, one_process) -> Finished:
+    """Two processes with batches of 2: the same four documents a step."""
+    ds_file = write_ds_config(folder / "ds_two.json", 2, **FP32)
+    arguments = options(folder / "data", tiny_model, folder / "two", "--deepspeed_config", str(ds_file))
+    arguments[arguments.index("cpu")] = "cpu,cpu"
+    command = [DEEPSPEED, "--num_accelerators", "2", "--master_port", "29731", SCRIPT, *arguments]
+    return Finished(folder, folder / "two", arguments, run(command, folder))
+
+
+def test_one_process_ends_well_and_says_where_the_results_are(one_process):
+    process = one_process.process
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == ""
+    lines = process.stderr.splitlines()
+    for number, phase in enumerate(PHASES, start=1):
+        assert sum(line.startswith(f"[{number}/7] {phase}") for line in lines) == 2, lines
+    assert "submission.csv" in lines[-2]
+    assert "teleclass ui" in lines[-1]
+    assert len(lines) <= 30, "a library's warnings came through:\n" + process.stderr
+    assert not [line for line in lines if "Warning" in line or "Traceback" in line]
+
+
+def test_the_submission_holds_the_files_ids_and_closed_sets_of_class_ids(one_process):
+    lines = (one_process.output / "submission.csv").read_text().splitlines()
+    assert lines[0] == "id,labels"
+    assert [line.split(",")[0] for line in lines[1:]] == list(TEST)
+    for line in lines[1:]:
+        quoted = line.split(",", 1)[1]
+        assert quoted.startswith('"')
+        assert quoted.endswith('"')
+        classes = [int(number) for number in quoted.strip('"').split(",")]
+        assert classes == sorted(classes)
+        for number in classes:
+            parents = {parent for parent, child in EDGES if child == number}
+            assert not parents or parents & set(classes)
+
+
+def test_every_artifact_has_its_columns(one_process):
+    inner = one_process.output / "intermediate"
+    assert {"document", "class", "confidence"} <= set(pd.read_parquet(inner / "pseudo_labels.parquet"))
+    rows = pd.read_parquet(inner / "training_set.parquet")
+    assert {"positives", "ignored", "weight"} <= set(rows)
+    assert "g" not in set(rows["document"]), "an empty document teaches nothing"
+    assert rows["weight"].mean() == pytest.approx(1, abs=1e-5)
+    assert list(pd.read_parquet(one_process.output / "predictions.parquet")["document"]) == list(TEST)
+    assert one_process.rows("document_embeddings").shape == (12, 32)
+    assert one_process.rows("class_embeddings").shape == (7, 32)
+
+
+def test_mlflow_holds_the_promised_names(one_process):
+    first = mlflow_runs(one_process.cwd)[0]
+    assert first.info.status == "FINISHED"
+    names = set(first.data.metrics)
+    expected = {f"{group}/{phase}" for group in ("seconds", "rss_mb", "gpu_memory_mb") for phase in PHASES}
+    expected |= {f"documents_per_second/{what}" for what in ("encode", "train", "predict", "total")}
+    expected |= {f"train/{what}" for what in ("loss", "learning_rate", "grad_norm", "loss_scale", "skipped_steps",
+                                              "tokens_per_second")}  # fmt: skip
+    expected |= {f"label/{what}" for what in ("coverage", "classes_with_documents", "starved_classes",
+                                              "mean_confidence", "example_f1")}  # fmt: skip
+    expected |= {f"test/{what}" for what in ("example_f1", "example_f1_top3", "precision_at_1", "precision_at_3",
+                                             "mrr", "micro_f1", "macro_f1", "path_consistency", "level_1_f1",
+                                             "level_2_f1", "level_3_f1")}  # fmt: skip
+    expected |= {"seconds/total", "gpu_memory_mb/train/rank_0"}
+    assert expected - names == set()
+    assert first.data.metrics["test/path_consistency"] == 1
+    assert first.data.metrics["rss_mb/train"] > 100
+    assert first.data.tags["precision_asked"] == "fp32"
+    assert first.data.tags["world_size"] == "1"
+    assert first.data.params["training.epochs"] == "2"
+    stored = json.loads((one_process.output / "metrics.json").read_text())
+    for name, value in stored.items():
+        assert first.data.metrics[name] == pytest.approx(value)
+
+
+def test_two_processes_end_well_and_only_the_first_speaks(two_processes):
+    process = two_processes.process
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("[1/7] encode done") == 1
+    run_of_two = mlflow_runs(two_processes.cwd)[1]
+    assert run_of_two.data.tags["world_size"] == "2"
+    assert "gpu_memory_mb/train/rank_1" in run_of_two.data.metrics
+    assert len(mlflow_runs(two_processes.cwd)) == 2
+
+
+def test_two_workers_encode_what_one_does(one_process, two_processes):
+    for name in ("document_embeddings", "class_embeddings"):
+        np.testing.assert_array_equal(one_process.rows(name), two_processes.rows(name))
+
+
+def test_two_ranks_train_the_same_model_as_one_with_their_total_batch(one_process, two_processes):
+    one, two = (load_file(one.output / "model" / "model.safetensors") for one in (one_process, two_processes))
+    assert one.keys() == two.keys()
+    for name, weights in one.items():
+        np.testing.assert_allclose(weights, two[name], atol=2e-5, err_msg=name)
+
+
+def test_two_ranks_predict_every_document_once(one_process, two_processes):
+    scores = two_processes.rows("classifier_scores")
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores, one_process.rows("classifier_scores"), atol=0.05)
+    one, two = ((one.output / "submission.csv").read_text() for one in (one_process, two_processes))
+    assert [line.split(",")[0] for line in two.splitlines()] == [line.split(",")[0] for line in one.splitlines()]
+
+
+def test_the_same_command_again_reuses_every_phase_and_changes_nothing(one_process):
+    before = (one_process.output / "submission.csv").read_bytes()
+    again = run([sys.executable, SCRIPT, *one_process.arguments], one_process.cwd)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("is fresh, reused") == 7
+    assert (one_process.output / "submission.csv").read_bytes() == before
+    latest = mlflow_runs(one_process.cwd)[-1]
+    assert latest.data.tags["reused_phases"] == ", ".join(PHASES)
+    assert not [name for name in latest.data.metrics if name.startswith("seconds/") and name != "seconds/total"]
+    assert latest.data.metrics["test/example_f1"] == mlflow_runs(one_process.cwd)[0].data.metrics["test/example_f1"]
+
+
+def test_a_changed_option_redoes_the_phases_that_depend_on_it(one_process):
+    again = run(
+        [sys.executable, SCRIPT, *one_process.arguments, "--decoding.labels_per_document", "2.5",
+         "--training.max_steps", "1"],
+        one_process.cwd,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "[1/7] encode is fresh, reused" in again.stderr
+    assert again.stderr.count("is fresh, reused") == 1
+
+
+def test_the_python_class_starts_the_launcher_on_its_devices(folder, tiny_model, one_process):
+    code = f"""
+from pipeline_teleclass_multigpu import MultiGPUTELEClassPipeline
+result = MultiGPUTELEClassPipeline(
+    data_dir={str(folder / "data")!r}, device_ids=[0, 1], output_dir="by_class", preset="offline",
+    encoder={{"model": {str(tiny_model)!r}}}, training={{"model": {str(tiny_model)!r}, "max_steps": 1}},
+    tracking={{"enabled": False}},
+).run()
+print(result.metrics["test/path_consistency"], result.submission)
+"""
+    process = run([sys.executable, "-c", code], folder)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == "1.0 by_class/submission.csv"
+    assert "on 2 × cpu" in process.stderr
+
+
+def test_a_run_that_fails_ends_failed_with_one_line(folder, tiny_model, one_process):
+    content = json.loads((folder / "ds_one.json").read_text())
+    content["optimizer"]["params"]["lr"] = 1e30
+    content["scheduler"] = {"type": "WarmupLR", "params": {"warmup_max_lr": 1e30, "warmup_num_steps": 1}}
+    (folder / "ds_broken.json").write_text(json.dumps(content))
+    arguments = options(folder / "data", tiny_model, folder / "failed", "--deepspeed_config",
+                        str(folder / "ds_broken.json"), "--training.epochs", "12")  # fmt: skip
+    process = run([sys.executable, SCRIPT, *arguments], folder)
+    assert process.returncode == 2, process.stderr
+    assert process.stderr.splitlines()[-1].startswith("error: ")
+    assert "finite" in process.stderr.splitlines()[-1] or "loss is" in process.stderr.splitlines()[-1]
+    assert "Traceback" not in process.stderr
+    assert mlflow_runs(folder)[-1].info.status == "FAILED"
+    assert not (folder / "failed" / "model").exists()
+
+
+def test_a_run_that_is_stopped_ends_killed(folder, tiny_model, one_process):
+    arguments = options(folder / "data", tiny_model, folder / "stopped", "--training.epochs", "100000")
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *arguments], cwd=folder, env=clean_environment(), stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("[5/7] train"):
+            break
+    time.sleep(6)
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 143, rest
+    assert "Traceback" not in rest
+    assert mlflow_runs(folder)[-1].info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda data: (data / "train" / "train_corpus.txt").unlink(), "train_corpus.txt"),
+        (lambda data: (data / "test" / "test_labels.txt").write_text("0\t10,99\n"), "test_labels.txt, line 1"),
+        (lambda data: (data / "class_hierarchy.txt").write_text("10\t11\n11\t10\n"), "cycle"),
+        (lambda data: (data / "train" / "generated_docs.txt").write_text("0\tx\n"), "generated_doc2label.json"),
+    ],
+)
+def test_broken_input_is_one_line_and_status_2_before_any_work(tmp_path, tiny_model, break_it, says):
+    data = write_course_layout(tmp_path / "data")
+    break_it(data)
+    process = run([sys.executable, SCRIPT, *options(data, tiny_model, tmp_path / "out")], tmp_path)
+    assert process.returncode == 2
+    assert len(process.stderr.splitlines()) == 1, process.stderr
+    assert process.stderr.startswith("error: ")
+    assert says in process.stderr
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "mlruns").exists()
