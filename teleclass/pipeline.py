@@ -170,6 +170,10 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
             status = "KILLED"
             log.info("stopped; the same command goes on from the last completed phase")
             raise
+        except TeleclassError as error:
+            if not ranks.is_first:  # rank 0's are printed by main
+                print(f"error on rank {ranks.rank}: {error}", file=sys.stderr)
+            raise
         finally:
             tracker.end(status)
             ranks.close()

@@ -163,6 +163,13 @@ def test_the_same_command_again_reuses_every_phase_and_changes_nothing(one_proce
     assert latest.data.metrics["test/example_f1"] == mlflow_runs(one_process.cwd)[0].data.metrics["test/example_f1"]
 
 
+def test_force_redoes_a_phase_and_those_after_it(one_process):
+    again = run([sys.executable, SCRIPT, *one_process.arguments, "--force", "predict"], one_process.cwd)
+    assert again.returncode == 0, again.stderr
+    redone = [line for line in again.stderr.splitlines() if " done in " in line]
+    assert [line.split()[1] for line in redone] == ["predict", "evaluate"]
+
+
 def test_a_changed_option_redoes_the_phases_that_depend_on_it(one_process):
     again = run(
         [sys.executable, SCRIPT, *one_process.arguments, "--decoding.labels_per_document", "2.5",

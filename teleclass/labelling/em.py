@@ -7,13 +7,16 @@ hard core classes to posteriors over whole paths. Two forms are known; which is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from teleclass.labelling.label_model import PRIOR_TEMPERATURE, LabelHead, LabelModel
 from teleclass.labelling.paths import PathIndex
 from teleclass.labelling.similarity import blocks, softmax, unit
+from teleclass.runtime.console import progress
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,12 @@ class _Round:
 
 
 def soft_em(
-    embeddings: np.ndarray, head: LabelHead, paths: PathIndex, config: LabellingConfig, learn_prior: bool
+    embeddings: np.ndarray,
+    head: LabelHead,
+    paths: PathIndex,
+    config: LabellingConfig,
+    learn_prior: bool,
+    tick: Callable[[int], Any] = lambda documents: None,
 ) -> tuple[LabelHead, _Round]:
     """Run soft EM from ``head``'s class vectors.
 
@@ -72,13 +80,14 @@ def soft_em(
     ----------
     embeddings : (N, D), of every document, training and test: no label is read.
     learn_prior : learn how common each path is (add-one smoothed), else keep it uniform.
+    tick : told the number of documents as they are passed over, ``iterations + 1`` times each.
 
     Returns
     -------
     the head with its fitted class vectors and prior, and the last pass's sums.
     """
     text = head.class_vectors
-    counts = _pass_over(embeddings, head, paths)
+    counts = _pass_over(embeddings, head, paths, tick)
     for _ in range(config.iterations):
         log_prior = head.log_prior
         if learn_prior:
@@ -86,7 +95,7 @@ def soft_em(
         share = config.corpus_weight * np.minimum(1, counts.class_mass)[:, None]
         vectors = unit((1 - share) * text + share * _centroids(counts))
         head = replace(head, class_vectors=vectors, log_prior=log_prior)
-        counts = _pass_over(embeddings, head, paths)
+        counts = _pass_over(embeddings, head, paths, tick)
     return head, counts
 
 
@@ -112,13 +121,16 @@ def fit_label_model(
     choice, reason = _choose(largest, len(np.unique(paths.roots)), config)
 
     heads = []
-    with_prior, counts = soft_em(embeddings, start, paths, config, learn_prior=True)
-    if choice != "uniform prior":
-        heads.append(with_prior)
-    if choice != "corpus prior":
-        shift = _balanced_mean(counts, paths)
-        centred = unit(start.class_vectors - start.class_vectors.mean(axis=0))
-        heads.append(soft_em(embeddings, LabelHead(centred, shift, no_prior), paths, config, learn_prior=False)[0])
+    n_fits = 1 if choice == "corpus prior" else 2
+    with progress(total=n_fits * (config.iterations + 1) * len(embeddings), unit="documents", what="soft EM") as bar:
+        with_prior, counts = soft_em(embeddings, start, paths, config, learn_prior=True, tick=bar.update)
+        if choice != "uniform prior":
+            heads.append(with_prior)
+        if choice != "corpus prior":
+            shift = _balanced_mean(counts, paths)
+            centred = unit(start.class_vectors - start.class_vectors.mean(axis=0))
+            begin = LabelHead(centred, shift, no_prior)
+            heads.append(soft_em(embeddings, begin, paths, config, learn_prior=False, tick=bar.update)[0])
     sharpness = config.sharpness or (0.3 if paths.n_classes > 300 else 0.4)
     return LabelModel(tuple(heads), sharpness, choice, reason)
 
@@ -144,7 +156,7 @@ def _choose(largest: float, n_roots: int, config: LabellingConfig) -> tuple[str,
     return "uniform prior", f"{share}, not more than {config.skew_threshold:.0%}"
 
 
-def _pass_over(embeddings: np.ndarray, head: LabelHead, paths: PathIndex) -> _Round:
+def _pass_over(embeddings: np.ndarray, head: LabelHead, paths: PathIndex, tick: Callable[[int], Any]) -> _Round:
     path_mass = np.zeros(paths.n_paths)
     class_sums = np.zeros(head.class_vectors.shape, dtype=np.float64)
     for rows in blocks(len(embeddings)):
@@ -153,6 +165,7 @@ def _pass_over(embeddings: np.ndarray, head: LabelHead, paths: PathIndex) -> _Ro
         posterior = softmax(scores / PRIOR_TEMPERATURE + head.log_prior)
         path_mass += posterior.sum(axis=0)
         class_sums += paths.marginals(posterior).T @ documents
+        tick(len(documents))
     return _Round(path_mass, paths.membership.T @ path_mass, class_sums)
 
 

@@ -59,6 +59,7 @@ def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, flo
         shared.parent.mkdir(parents=True, exist_ok=True)
         create_rows(shared, len(texts), embedding_dimension(model))
     ranks.barrier()
+    artifacts.need_shared(shared)
     report = encode_texts(
         texts,
         shared,

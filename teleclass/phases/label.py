@@ -11,6 +11,7 @@ from teleclass.labelling.em import LabellingConfig, fit_label_model
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import PathIndex, index_paths
 from teleclass.labelling.similarity import blocks
+from teleclass.runtime.console import progress
 from teleclass.runtime.workplace import Workplace
 
 SAMPLE_FOR_MULTIPLICITY = 20_000
@@ -61,7 +62,7 @@ def pseudo_labels(
     class_of: list[int] = []
     confidence: list[float] = []
     margin: list[float] = []
-    for rows in blocks(len(embeddings)):
+    for rows in progress(list(blocks(len(embeddings))), unit="blocks", what="decoding"):
         posterior = model.posterior(embeddings[rows], paths)
         marginals = paths.marginals(posterior)
         margins = path_margins(posterior)

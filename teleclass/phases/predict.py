@@ -66,6 +66,7 @@ def run(
         scores.flush()
         del scores
     ranks.barrier()
+    artifacts.need_shared(shared)
     _score_share(work, data, prediction, max_tokens)
     ranks.barrier()
     if not ranks.is_first:
@@ -148,7 +149,7 @@ def _decode_all(
         class_scores = np.lib.format.open_memmap(
             partial, mode="w+", dtype=np.float32, shape=(len(ids), taxonomy.n_classes)
         )
-        for rows in blocks(len(ids)):
+        for rows in progress(list(blocks(len(ids))), unit="blocks", what="decoding"):
             posterior = posterior_of(rows)
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals

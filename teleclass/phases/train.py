@@ -203,11 +203,14 @@ def _start_head(
     some = np.sort(np.random.default_rng(work.seed).permutation(own)[:HEAD_DOCUMENTS])
     features = np.empty((len(some), classifier.backbone.config.hidden_size), dtype=np.float32)
     classifier.eval()
-    for rows, values in forward_batches(
+    batches = forward_batches(
         classifier.document_features, documents.tokens, some,
         pad_id=documents.pad_id, device=device, dtype=inference_dtype(device),
-    ):  # fmt: skip
-        features[np.searchsorted(some, rows)] = values
+    )  # fmt: skip
+    with progress(total=len(some), unit="documents", what="starting the head") as bar:
+        for rows, values in batches:
+            features[np.searchsorted(some, rows)] = values
+            bar.update(len(rows))
     embeddings = np.load(work.artifacts.path("document_embeddings"), mmap_mode="r")
     start_head(
         classifier,

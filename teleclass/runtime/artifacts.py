@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from teleclass.errors import TeleclassError
 
 FILES = {
     "document_embeddings": "intermediate/document_embeddings.npy",
@@ -68,6 +71,18 @@ class Artifacts:
             os.replace(partial, final)
         finally:
             _remove(partial)
+
+    def need_shared(self, path: Path) -> None:
+        """Check that a file which rank 0 made is there for this rank too.
+
+        Raises
+        ------
+        TeleclassError : the machines do not share the output folder.
+        """
+        if not path.exists():
+            raise TeleclassError(
+                f"{path} is not on {platform.node()}: give an --output_dir that all machines share"
+            )
 
     def marker(self, phase: str) -> Marker | None:
         """The completion marker of a phase, if it has a readable one."""
