@@ -47,3 +47,10 @@ def mlflow_runs(cwd: Path) -> list:
     client = MlflowClient(f"sqlite:///{cwd}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("teleclass")
     return sorted(client.search_runs([experiment.experiment_id]), key=lambda one: one.info.start_time)
+
+
+def mlflow_artifacts(cwd: Path, run_id: str) -> set[str]:
+    """Names of a run's artifacts."""
+    from mlflow.tracking import MlflowClient
+
+    return {one.path for one in MlflowClient(f"sqlite:///{cwd}/mlruns/mlflow.db").list_artifacts(run_id)}

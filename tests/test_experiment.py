@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import EDGES, TEST, write_course_layout
-from experiments import DEEPSPEED, SCRIPT, clean_environment, mlflow_runs, options, run, write_ds_config
+from experiments import (
+    DEEPSPEED,
+    SCRIPT,
+    clean_environment,
+    mlflow_artifacts,
+    mlflow_runs,
+    options,
+    run,
+    write_ds_config,
+)
 from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.slow
@@ -94,6 +103,7 @@ def test_every_artifact_has_its_columns(one_process):
     assert list(pd.read_parquet(one_process.output / "predictions.parquet")["document"]) == list(TEST)
     assert one_process.rows("document_embeddings").shape == (12, 32)
     assert one_process.rows("class_embeddings").shape == (7, 32)
+    assert "bread_knives" in (one_process.output / "report.html").read_text()
 
 
 def test_mlflow_holds_the_promised_names(one_process):
@@ -116,6 +126,9 @@ def test_mlflow_holds_the_promised_names(one_process):
     assert first.data.tags["precision_asked"] == "fp32"
     assert first.data.tags["world_size"] == "1"
     assert first.data.params["training.epochs"] == "2"
+    artifacts = mlflow_artifacts(one_process.cwd, first.info.run_id)
+    assert {"config.yaml", "ds_config_used.json", "report.html", "submission.csv", "class_metrics.json",
+            "level_metrics.json"} <= artifacts  # fmt: skip
     stored = json.loads((one_process.output / "metrics.json").read_text())
     for name, value in stored.items():
         assert first.data.metrics[name] == pytest.approx(value)
@@ -161,6 +174,22 @@ def test_the_same_command_again_reuses_every_phase_and_changes_nothing(one_proce
     assert latest.data.tags["reused_phases"] == ", ".join(PHASES)
     assert not [name for name in latest.data.metrics if name.startswith("seconds/") and name != "seconds/total"]
     assert latest.data.metrics["test/example_f1"] == mlflow_runs(one_process.cwd)[0].data.metrics["test/example_f1"]
+
+
+def test_gold_changes_nothing_but_the_report(one_process, tiny_model):
+    data = write_course_layout(one_process.cwd / "without_gold")
+    for split in ("train", "test"):
+        (data / split / f"{split}_labels.txt").unlink()
+    arguments = ["without_gold" if one == str(one_process.cwd / "data") else one for one in one_process.arguments]
+    arguments[arguments.index(str(one_process.output))] = "without_gold_out"
+    process = run([sys.executable, SCRIPT, *arguments], one_process.cwd)
+    assert process.returncode == 0, process.stderr
+    blind = one_process.cwd / "without_gold_out"
+    assert (blind / "submission.csv").read_bytes() == (one_process.output / "submission.csv").read_bytes()
+    metrics = json.loads((blind / "metrics.json").read_text())
+    assert "test/path_consistency" in metrics
+    assert "test/example_f1" not in metrics
+    assert "label/example_f1" not in metrics
 
 
 def test_force_redoes_a_phase_and_those_after_it(one_process):

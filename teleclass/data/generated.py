@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from teleclass.data.layout import Layout
 from teleclass.data.taxonomy import Taxonomy
@@ -34,13 +35,13 @@ def read_generated(data_dir: Path, layout: Layout, taxonomy: Taxonomy) -> list[G
         return []
     labels = _read_labels(labels_file, taxonomy)
     documents = []
-    seen: set[str] = set()
+    line_of: dict[str, int] = {}
     for line, number, text in pairs(texts_file):
         if number not in labels:
             raise InputError(f"document {number!r} has no entry in {labels_file.name}", texts_file, line)
-        if number in seen:
-            raise InputError(f"document id {number!r} stands twice", texts_file, line)
-        seen.add(number)
+        if number in line_of:
+            raise InputError(f"document id {number!r} stands already in line {line_of[number]}", texts_file, line)
+        line_of[number] = line
         if text:
             core, path = labels[number]
             documents.append(GeneratedDocument(number, text, core, path))
@@ -49,20 +50,29 @@ def read_generated(data_dir: Path, layout: Layout, taxonomy: Taxonomy) -> list[G
 
 def _read_labels(path: Path, taxonomy: Taxonomy) -> dict[str, tuple[int, frozenset[int]]]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise InputError("the file does not exist; the generated documents need it", path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path) from None
     except UnicodeDecodeError:
         raise InputError("is not valid UTF-8; save the file as UTF-8", path) from None
     except json.JSONDecodeError as error:
         raise InputError(f"is not valid JSON: {error.msg}", path, error.lineno) from None
+    except (RecursionError, ValueError):
+        raise InputError("is JSON that is nested too deeply or holds a number that is too long", path) from None
     if not isinstance(content, dict):
         raise InputError("expected one JSON object, keyed by document id", path)
 
-    def positions(numbers: list[str], document: str) -> list[int]:
+    def positions(numbers: Any, document: str) -> list[int]:
+        if not isinstance(numbers, list):
+            raise InputError(f"document {document!r}: expected a list of classes, not {numbers!r}", path)
         found = []
         for number in numbers:
-            identity = class_id(str(number), path, 1)
+            try:
+                identity = class_id(str(number), path, 1)
+            except InputError as error:
+                raise InputError(f"document {document!r}: {error.problem}", path) from None
             if identity not in taxonomy.position:
                 raise InputError(f"document {document!r} names class {number}, which is not in the class file", path)
             found.append(taxonomy.position[identity])

@@ -51,7 +51,8 @@ class Taxonomy:
         self.graph.add_edges_from(edges)
         if not nx.is_directed_acyclic_graph(self.graph):
             cycle = [parent for parent, _ in nx.find_cycle(self.graph)]
-            circle = " > ".join(self.names[node] for node in [*cycle, cycle[0]])
+            named = [self.names[node] for node in [*cycle, cycle[0]]]
+            circle = " > ".join(named if len(named) <= 12 else [*named[:6], "…", *named[-5:]])
             raise InputError(f"the class hierarchy has a cycle: {circle}; remove one of its edges")
         n_paths = self._count_paths()
         if n_paths > MAX_PATHS:
@@ -226,13 +227,18 @@ def _read_by_name(path: Path, separator: str, expected: str, by_name: dict[str, 
     if not path.exists():
         return {}
     found: dict[int, str] = {}
-    for line, name, text in pairs(path, separator, expected):
+    line_of: dict[int, int] = {}
+    for line, left, right in pairs(path, separator, expected):
+        name, text = left, right
+        while _plain(name) not in by_name and separator in text:  # the name may hold the separator itself
+            more, _, text = text.partition(separator)
+            name = f"{name}{separator}{more}"
         index = by_name.get(_plain(name))
         if index is None:
-            raise InputError(f"class {name!r} is not in the class file", path, line)
+            raise InputError(f"class {left!r} is not in the class file", path, line)
         if index in found:
-            raise InputError(f"class {name!r} has a line already", path, line)
-        found[index] = text
+            raise InputError(f"class {name!r} has line {line_of[index]} already", path, line)
+        found[index], line_of[index] = text.strip(), line
     return found
 
 

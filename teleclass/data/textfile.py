@@ -8,7 +8,7 @@ from pathlib import Path
 
 from teleclass.errors import InputError
 
-_CLASS_ID = re.compile(r"[0-9]+")
+_CLASS_ID = re.compile(r"[0-9]{1,18}")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -57,7 +57,7 @@ def pairs(path: Path, separator: str = "\t", expected: str = "id<TAB>text") -> I
 
 
 def class_id(text: str, path: Path, line: int) -> int:
-    """Parse a class id, which is written in the digits 0 to 9 alone.
+    """Parse a class id, which is written in at most 18 of the digits 0 to 9.
 
     ``int`` would also take ``+3``, ``1_000`` and digits of other scripts.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import time
 from collections.abc import Sequence
@@ -73,9 +74,10 @@ def encode_texts(
     tasks: Any = context.Queue()
     results: Any = context.Queue()
     mine = chunks_of(texts)[share[0] :: share[1]]
-    devices = list(devices)[: max(1, len(mine))]
+    if not mine:  # more machines than chunks
+        return EncodingReport(0, 0.0, "", MemoryPeak(0.0, 0.0))
+    devices = list(devices)[: len(mine)]
     on_cpu = sum(device == "cpu" for device in devices)
-    dtypes = {device: str(inference_dtype(device)).removeprefix("torch.") for device in set(devices)}
     workers = []
     started = time.perf_counter()
     for device in devices:
@@ -83,7 +85,6 @@ def encode_texts(
             model=model,
             out=out,
             device=device,
-            dtype=dtypes[device],
             tokens_per_batch=tokens_per_batch or TOKENS_PER_BATCH[device.split(":")[0]],
             max_tokens=max_tokens,
             threads=max(1, cpu_cores() // on_cpu) if device == "cpu" else 1,
@@ -92,7 +93,7 @@ def encode_texts(
         worker.start()
         workers.append(worker)
     try:
-        peaks, seconds = _supervise(workers, devices, mine, texts, tasks, results)
+        peaks, seconds, dtypes = _supervise(workers, devices, mine, texts, tasks, results)
     finally:
         for worker in workers:
             worker.terminate()
@@ -100,7 +101,7 @@ def encode_texts(
     return EncodingReport(
         documents=sum(len(chunk) for chunk in mine),
         seconds=seconds or time.perf_counter() - started,
-        dtype=" and ".join(sorted(set(dtypes.values()))),
+        dtype=" and ".join(sorted(dtypes)),
         peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks)),
     )
 
@@ -114,15 +115,21 @@ def create_rows(path: Path, n_rows: int, n_columns: int) -> None:
 
 def embedding_dimension(model: Path) -> int:
     """Width of a model's sentence vectors, read from its files without loading its weights."""
-    import json
+    width = int(json.loads((model / "config.json").read_text("utf-8"))["hidden_size"])
+    modules = model / "modules.json"
+    for module in json.loads(modules.read_text("utf-8")) if modules.is_file() else []:
+        settings = model / module["path"] / "config.json"
+        if module["path"] and settings.is_file():  # a pooling of several kinds, or a dense layer, changes the width
+            content = json.loads(settings.read_text("utf-8"))
+            width = int(content.get("out_features") or _pooled_width(content) or width)
+    return width
 
-    pooling = model / "1_Pooling" / "config.json"
-    if pooling.is_file():
-        content = json.loads(pooling.read_text("utf-8"))
-        for key in ("word_embedding_dimension", "embedding_dimension"):
-            if key in content:
-                return int(content[key])
-    return int(json.loads((model / "config.json").read_text("utf-8"))["hidden_size"])
+
+def _pooled_width(pooling: dict[str, Any]) -> int:
+    """Width after a pooling module: the token vectors' own, once for every kind of pooling that is switched on."""
+    width = pooling.get("word_embedding_dimension") or pooling.get("embedding_dimension") or 0
+    kinds = sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_"))
+    return int(width) * max(1, kinds)
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,6 @@ class _Settings:
     model: Path
     out: Path
     device: str
-    dtype: str
     tokens_per_batch: int
     max_tokens: int
     threads: int
@@ -143,8 +149,8 @@ def _supervise(
     texts: Sequence[str],
     tasks: Any,
     results: Any,
-) -> tuple[list[MemoryPeak], float]:
-    """Feed the workers until every chunk is written; returns their memory peaks and the seconds of computing."""
+) -> tuple[list[MemoryPeak], float, set[str]]:
+    """Feed the workers until every chunk is written; returns memory peaks, seconds of computing, and formats used."""
     waiting = iter(chunks)
     ahead = 2 * len(workers)
 
@@ -157,6 +163,7 @@ def _supervise(
     feed(ahead)
     first = None
     peaks: list[MemoryPeak] = []
+    dtypes: set[str] = set()
     left = sum(len(chunk) for chunk in chunks)
     with progress(total=left, unit="documents", what="encoding") as bar:
         while left or len(peaks) < len(workers):
@@ -167,6 +174,7 @@ def _supervise(
                 continue
             if kind == "ready":
                 first = first or time.perf_counter()
+                dtypes.add(value)
             elif kind == "failed":
                 raise WorkerError(f"an encoder worker failed: {value}")
             elif kind == "rows":
@@ -179,7 +187,7 @@ def _supervise(
                     seconds = time.perf_counter() - (first or time.perf_counter())
             else:
                 peaks.append(value)
-    return peaks, seconds
+    return peaks, seconds, dtypes
 
 
 def _check_alive(workers: list[Any], devices: list[str]) -> None:
@@ -199,9 +207,11 @@ def _work(settings: _Settings, tasks: Any, results: Any) -> None:
         from teleclass.model.encoder import SentenceEncoder
 
         torch.set_num_threads(settings.threads)
-        encoder = SentenceEncoder(settings.model, settings.device, settings.dtype, settings.max_tokens)
+        # Asked here and not in the parent, which would keep a CUDA context on every device.
+        dtype = str(inference_dtype(settings.device)).removeprefix("torch.")
+        encoder = SentenceEncoder(settings.model, settings.device, dtype, settings.max_tokens)
         out = np.load(settings.out, mmap_mode="r+")
-        results.put(("ready", None))
+        results.put(("ready", dtype))
         while (task := tasks.get()) is not None:
             rows, texts = task
             out[rows] = encoder.encode(texts, settings.tokens_per_batch)

@@ -9,9 +9,19 @@ import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_file, read_gold
-from teleclass.labelling.metrics import class_table, level_table, path_consistency, ranking_metrics, set_metrics
+from teleclass.labelling.metrics import (
+    class_table,
+    example_f1,
+    level_table,
+    path_consistency,
+    ranking_metrics,
+    set_metrics,
+)
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.workplace import Workplace
+
+BEFORE = ("encode", "label", "augment", "expand", "train", "predict")
+"""The phases whose markers the report reads."""
 
 
 def run(work: Workplace, data: Dataset) -> dict[str, float]:
@@ -47,6 +57,9 @@ def run(work: Workplace, data: Dataset) -> dict[str, float]:
         pd.DataFrame(by_class).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
+    f1 = np.array([example_f1([predicted[row]], [gold[predictions["document"][row]]]) for row in rows])
+    with artifacts.writing("report") as partial:
+        partial.write_text(_report(work, data, metrics, by_class, predictions["margin"].to_numpy(), rows, f1), "utf-8")
     with artifacts.writing("metrics") as partial:
         partial.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", "utf-8")
     return metrics
@@ -63,6 +76,71 @@ def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
         return {}
     found = set_metrics([sets.get(d, set()) for d in documents], [gold[d] for d in documents], data.taxonomy)
     return {f"label/{name}": found[name] for name in ("example_f1", "micro_f1", "macro_f1")}
+
+
+def _report(
+    work: Workplace,
+    data: Dataset,
+    metrics: dict[str, float],
+    by_class: dict[str, list],
+    margin: np.ndarray,
+    rows: list[int],
+    f1: np.ndarray,
+) -> str:
+    """The report's page; ``f1`` is the Example-F1 of the documents ``rows``, which are those with gold."""
+    from teleclass.report import figures
+    from teleclass.report.page import Figure, Report, render
+
+    taxonomy, corpus = data.taxonomy, data.corpus
+    markers = {name: marker for name in BEFORE if (marker := work.artifacts.marker(name))}
+    tags = {name: value for marker in markers.values() for name, value in marker.tags.items()}
+    labels = pd.read_parquet(work.artifacts.path("pseudo_labels"), columns=["class_position"])
+    augmented = pd.read_parquet(work.artifacts.path("augmented"), columns=["class"])
+    before = np.bincount(labels["class_position"], minlength=taxonomy.n_classes)
+    given = np.bincount([taxonomy.position[number] for number in augmented["class"]], minlength=taxonomy.n_classes)
+    drawn = [
+        Figure(
+            "Documents a class",
+            figures.documents_by_level(taxonomy.levels, before, before + given),
+            "Training documents of each class by its level, with the pseudo labels (circles) and after augmentation "
+            "(crosses).",
+        ),
+        Figure(
+            "Confidence",
+            figures.histogram(margin, "gap between the two best paths"),
+            "How sure the filed documents are: the gap between the probabilities of their two best paths.",
+        ),
+    ]
+    if rows:
+        levels = list(range(1, int(taxonomy.levels.max()) + 1))
+        drawn += [
+            Figure(
+                "F1 by level",
+                figures.bars_by_level(levels, [metrics[f"test/level_{level}_f1"] for level in levels], "micro-F1"),
+                "Micro-F1 over the classes of each taxonomy level.",
+            ),
+            Figure(
+                "Confidence and correctness",
+                figures.confidence_against_f1(margin[rows], f1),
+                "Mean Example-F1 of documents from the least to the most confident; it should rise.",
+            ),
+        ]
+    table = [dict(zip(by_class, row, strict=True)) for row in zip(*by_class.values(), strict=True)]
+    return render(
+        Report(
+            title=f"teleclass: {data.folder.resolve().name}",
+            facts=[
+                ("taxonomy", taxonomy.summary()),
+                ("documents", f"{corpus.n_train:,} training, {corpus.n_test:,} test, {corpus.n_empty:,} empty"),
+                ("with gold", f"{len(rows):,} of the filed documents"),
+            ],
+            decisions=[(name.replace("_", " "), value) for name, value in tags.items()],
+            phases=[(name, marker.seconds) for name, marker in markers.items()],
+            metrics=sorted(metrics.items()),
+            figures=drawn,
+            classes=sorted(table, key=lambda row: (row["f1"], -row["gold_documents"])),
+        )
+    )
 
 
 def check(data: Dataset) -> None:

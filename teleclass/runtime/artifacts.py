@@ -80,9 +80,7 @@ class Artifacts:
         TeleclassError : the machines do not share the output folder.
         """
         if not path.exists():
-            raise TeleclassError(
-                f"{path} is not on {platform.node()}: give an --output_dir that all machines share"
-            )
+            raise TeleclassError(f"{path} is not on {platform.node()}: give an --output_dir that all machines share")
 
     def marker(self, phase: str) -> Marker | None:
         """The completion marker of a phase, if it has a readable one."""

@@ -1,0 +1,286 @@
+"""Label sets: the best by brute force, closed, and as many as are asked for."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.decoding import Decoder, DecodingConfig
+from teleclass.labelling.label_model import LabelHead, LabelModel
+from teleclass.labelling.paths import index_paths
+from teleclass.labelling.similarity import unit
+
+FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
+FRUIT_PATH = (FOOD, FRUIT)
+LADDER_PATH = (TOOLS, LADDERS)
+BY_BREAD = (FOOD, BREAD, BREAD_KNIVES)
+BY_KNIVES = (TOOLS, KNIVES, BREAD_KNIVES)
+
+
+def decoder_of(taxonomy: Taxonomy, labels_per_document: float = 0.0, stop_at_inner: bool = False) -> Decoder:
+    config = DecodingConfig(labels_per_document, stop_at_inner)
+    return Decoder(taxonomy, index_paths(taxonomy, stop_at_inner), config)
+
+
+def posterior_over(taxonomy: Taxonomy, shares: dict[tuple[int, ...], float], stop_at_inner: bool = False) -> np.ndarray:
+    return np.array([[shares.get(path, 0.0) for path in taxonomy.paths(stop_at_inner)]])
+
+
+def expected_f1(labels: set[int], posterior: np.ndarray, paths: list[tuple[int, ...]]) -> float:
+    """The definition: sum over paths of e · 2|S ∩ path| / (|S| + |path|)."""
+    return sum(e * 2 * len(labels & set(path)) / (len(labels) + len(path)) for e, path in zip(posterior, paths))  # noqa: B905
+
+
+def all_subsets(n_classes: int, largest: int) -> list[set[int]]:
+    return [set(some) for size in range(1, largest + 1) for some in combinations(range(n_classes), size)]
+
+
+def check_against_brute_force(taxonomy: Taxonomy, posterior: np.ndarray, subsets: list[set[int]], inner: bool) -> int:
+    """Compare every row with the best of ``subsets``; returns the number of rows in which nothing was added.
+
+    What is exactly true: the decoder starts from a set with the largest expected F1 of all, and only adds ancestors
+    that close it. So where the best sets are closed its own value is the largest; where it is not, a best set lies
+    within the decoded one. With one parent a class every best set can be closed for nothing.
+    """
+    paths = taxonomy.paths(inner)
+    values = np.zeros((len(posterior), len(subsets)))
+    for column, labels in enumerate(subsets):
+        gain = np.array([2 * len(labels & set(path)) / (len(labels) + len(path)) for path in paths])
+        values[:, column] = posterior @ gain
+    one_parent = all(len(taxonomy.parents(node)) < 2 for node in range(taxonomy.n_classes))
+    n_untouched = 0
+    for row, classes in enumerate(decoder_of(taxonomy, stop_at_inner=inner).decode(posterior)):
+        decoded, value = set(classes), expected_f1(set(classes), posterior[row], paths)
+        best = values[row].max()
+        optima = [subsets[column] for column in np.flatnonzero(values[row] >= best - 1e-6)]
+        if one_parent or all(taxonomy.is_closed(optimum) for optimum in optima):
+            assert value >= best - 1e-6
+        within = [optimum for optimum in optima if optimum <= decoded]
+        assert any(decoded - optimum <= set().union(*map(taxonomy.ancestors, optimum)) for optimum in within)
+        n_untouched += value >= best - 1e-6
+    return n_untouched
+
+
+# --- one path
+
+
+def test_an_uncertain_document_by_hand(taxonomy):
+    """fruit .55, bread knives by bread .45.
+
+    {food}: .55·2/3 + .45·2/4 = .592;  {food, fruit}: .55·1 + .45·2/5 = .73;  {food, bread, bread knives}: .67;
+    {food, fruit, bread}: .55·4/5 + .45·4/6 = .74;  all four: .55·4/6 + .45·6/7 = .752, the best.
+    """
+    posterior = posterior_over(taxonomy, {FRUIT_PATH: 0.55, BY_BREAD: 0.45})
+    assert expected_f1({FOOD, FRUIT}, posterior[0], taxonomy.paths()) == pytest.approx(0.73)
+    (labels,) = decoder_of(taxonomy).decode(posterior)
+    assert set(labels) == {FOOD, FRUIT, BREAD, BREAD_KNIVES}
+
+
+def test_a_fork_that_is_not_worth_a_guess_is_left_open(taxonomy):
+    """Over ten even leaves of one root, the root and a leaf: .1 + .9·2/4 = .55; the root alone: 2/3."""
+    fan = Taxonomy(range(11), [f"c{node}" for node in range(11)], [(0, leaf) for leaf in range(1, 11)])
+    assert decoder_of(fan).decode(np.full((1, 10), 0.1)) == [[0]]
+
+
+def test_a_sure_document_gets_exactly_its_path_root_first(taxonomy):
+    for path in taxonomy.paths():
+        assert decoder_of(taxonomy).decode(posterior_over(taxonomy, {path: 1.0})) == [list(path)]
+
+
+@pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
+def test_the_seven_classes_against_all_127_label_sets(taxonomy, concentration):
+    posterior = np.random.default_rng(0).dirichlet(np.full(4, concentration), size=150)
+    n_untouched = check_against_brute_force(taxonomy, posterior, all_subsets(7, 7), inner=False)
+    assert n_untouched > 100  # closing is the exception
+
+
+def test_the_decoder_is_not_beaten_by_a_closed_set_unless_it_had_to_close_its_own(taxonomy):
+    """Where the best of all label sets is closed already, nothing closed is better than what was decoded."""
+    posterior = np.random.default_rng(1).dirichlet(np.full(4, 0.6), size=200)
+    paths, subsets = taxonomy.paths(), all_subsets(7, 7)
+    n_compared = 0
+    for e, classes in zip(posterior, decoder_of(taxonomy).decode(posterior), strict=True):
+        best = max(subsets, key=lambda labels, e=e: expected_f1(labels, e, paths))
+        if taxonomy.is_closed(best):
+            closed = max(expected_f1(labels, e, paths) for labels in subsets if taxonomy.is_closed(labels))
+            assert expected_f1(set(classes), e, paths) >= closed - 1e-6
+            n_compared += 1
+    assert n_compared > 100
+
+
+def test_a_class_that_is_likelier_than_both_parents_brings_the_likelier_parent_along(taxonomy):
+    """Bread knives .55 (by bread .3, by knives .25), ladders .45: the best set is tools, bread knives, ladders.
+
+    .3·2/6 + .25·4/6 + .45·4/5 = .627; with bread and food: .3·6/8 + .25·4/8 + .45·4/7 = .607.
+    """
+    posterior = posterior_over(taxonomy, {BY_BREAD: 0.3, BY_KNIVES: 0.25, LADDER_PATH: 0.45})
+    best = max(all_subsets(7, 7), key=lambda labels: expected_f1(labels, posterior[0], taxonomy.paths()))
+    assert best == {TOOLS, LADDERS, BREAD_KNIVES}
+    (labels,) = decoder_of(taxonomy).decode(posterior)
+    assert set(labels) == best | {BREAD, FOOD}
+
+
+# --- any taxonomy
+
+
+@st.composite
+def taxonomies(draw, max_classes: int) -> Taxonomy:
+    """A random DAG whose classes stand in any order in the file."""
+    n_classes = draw(st.integers(1, max_classes))
+    order = draw(st.permutations(range(n_classes)))
+    forward = [(order[low], order[high]) for high in range(n_classes) for low in range(high)]
+    edges = draw(st.lists(st.sampled_from(forward), unique=True, max_size=2 * n_classes)) if forward else []
+    return Taxonomy(range(n_classes), [f"c{node}" for node in range(n_classes)], edges)
+
+
+@st.composite
+def cases(draw, max_classes: int) -> tuple[Taxonomy, bool, np.ndarray]:
+    """A taxonomy and three posteriors over its paths, with ties and zeros as often as not."""
+    taxonomy, inner = draw(taxonomies(max_classes)), draw(st.booleans())
+    n_paths = len(taxonomy.paths(inner))
+    if draw(st.booleans()):
+        rows = draw(st.lists(st.lists(st.integers(0, 5), min_size=n_paths, max_size=n_paths), min_size=3, max_size=3))
+        weights = np.array(rows, dtype=float)
+        weights[weights.sum(axis=1) == 0] = 1
+    else:
+        weights = np.random.default_rng(draw(st.integers(0, 10_000))).gamma(0.5, size=(3, n_paths)) + 1e-9
+    return taxonomy, inner, weights / weights.sum(axis=1, keepdims=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(max_classes=6))
+def test_any_taxonomy_against_all_label_sets_up_to_twice_the_longest_path(case):
+    taxonomy, inner, posterior = case
+    longest = max(len(path) for path in taxonomy.paths(inner))
+    subsets = all_subsets(taxonomy.n_classes, min(2 * longest, taxonomy.n_classes))
+    check_against_brute_force(taxonomy, posterior, subsets, inner)
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(max_classes=12), asked=st.sampled_from([0.0, 0.5, 1.0, 2.5, 8.0]), single=st.booleans())
+def test_label_sets_are_never_empty_closed_without_duplicates_and_ranked(case, asked, single):
+    taxonomy, inner, posterior = case
+    posterior = posterior.astype(np.float32 if single else np.float64)
+    decoder = decoder_of(taxonomy, asked, inner)
+    marginals = index_paths(taxonomy, inner).marginals(posterior)
+    multiplicity = decoder.solve_multiplicity(marginals) if asked else 1.0
+    decoded = decoder.decode(posterior, multiplicity)
+    assert len(decoded) == len(posterior)
+    for row, labels in enumerate(decoded):
+        assert labels
+        assert len(labels) == len(set(labels))
+        assert set(labels) <= set(range(taxonomy.n_classes))
+        assert taxonomy.is_closed(set(labels))
+        assert all(marginals[row, a] >= marginals[row, b] - 1e-6 for a, b in pairwise(labels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=cases(max_classes=12))
+def test_a_document_is_decoded_alike_alone_and_among_others(case):
+    taxonomy, inner, posterior = case
+    decoder = decoder_of(taxonomy, stop_at_inner=inner)
+    assert decoder.decode(posterior) == [decoder.decode(row[None])[0] for row in posterior]
+
+
+def test_more_classes_than_candidates_leave_the_path_of_a_sure_document_alone():
+    """60 leaves below one root, 61 classes; 32 are looked at."""
+    fan = Taxonomy(range(61), [f"c{node}" for node in range(61)], [(60, leaf) for leaf in range(60)])
+    posterior = np.full((60, 60), 0.1 / 59)
+    np.fill_diagonal(posterior, 0.9)
+    assert decoder_of(fan).decode(posterior) == [[60, leaf] for leaf in range(60)]
+
+
+# --- stopping at an inner class
+
+
+def test_stop_at_inner_lets_a_path_end_at_an_inner_class(taxonomy):
+    posterior = posterior_over(taxonomy, {(FOOD, BREAD): 0.9, BY_BREAD: 0.1}, stop_at_inner=True)
+    assert decoder_of(taxonomy, stop_at_inner=True).decode(posterior) == [[FOOD, BREAD]]
+
+
+def test_a_document_about_an_inner_class_is_filed_there_only_if_asked(taxonomy):
+    """Class vectors at right angles and a document on bread: without the flag its path runs on to bread knives."""
+    labels = {}
+    for inner in (False, True):
+        paths = index_paths(taxonomy, inner)
+        head = LabelHead(np.eye(7, dtype=np.float32), np.zeros(7, np.float32), np.zeros(paths.n_paths, np.float32))
+        posterior = LabelModel((head,), 0.2, "", "").posterior(np.eye(7)[[BREAD]], paths)
+        labels[inner] = decoder_of(taxonomy, stop_at_inner=inner).decode(posterior)[0]
+    assert set(labels[True]) == {FOOD, BREAD}
+    assert BREAD_KNIVES in labels[False]
+
+
+# --- a number of labels a document
+
+
+@pytest.fixture(scope="module")
+def many_labels():
+    """5 roots with 5 leaves, 400 documents about one to three leaves each: taxonomy and posterior."""
+    rng = np.random.default_rng(3)
+    edges = [(root, 5 + 5 * root + leaf) for root in range(5) for leaf in range(5)]
+    taxonomy = Taxonomy(range(30), [f"c{node}" for node in range(30)], edges)
+    vectors = unit(rng.normal(size=(30, 40)))
+    for root in range(5):
+        vectors[taxonomy.children(root)] = unit(vectors[taxonomy.children(root)] + 0.5 * vectors[root])
+    about = [rng.choice(np.arange(5, 30), size=rng.integers(1, 4), replace=False) for _ in range(400)]
+    documents = unit(np.stack([vectors[leaves].sum(axis=0) for leaves in about]) + 0.1 * rng.normal(size=(400, 40)))
+    paths = index_paths(taxonomy)
+    head = LabelHead(vectors, np.zeros(40, np.float32), np.zeros(paths.n_paths, np.float32))
+    return taxonomy, LabelModel((head,), 0.4, "", "").posterior(documents, paths)
+
+
+@pytest.mark.parametrize("asked", [2.0, 3.0, 4.0, 6.0])
+def test_the_average_number_of_labels_is_near_the_one_asked_for(many_labels, asked):
+    taxonomy, posterior = many_labels
+    decoder = decoder_of(taxonomy, asked)
+    multiplicity = decoder.solve_multiplicity(index_paths(taxonomy).marginals(posterior))
+    given_ = np.mean([len(labels) for labels in decoder.decode(posterior, multiplicity)])
+    assert 0.65 * asked <= given_ <= 1.35 * asked
+
+
+@pytest.mark.parametrize("asked", [1.5, 3.0, 6.0])
+def test_the_multiplicity_makes_the_expected_number_of_labels_the_one_asked_for(many_labels, asked):
+    """q = 1 − (1 − p)^m over all 30 classes; the mean over documents of its sum is L."""
+    taxonomy, posterior = many_labels
+    marginals = index_paths(taxonomy).marginals(posterior)
+    multiplicity = decoder_of(taxonomy, asked).solve_multiplicity(marginals)
+    assert (1 - (1 - marginals) ** multiplicity).sum(axis=1).mean() == pytest.approx(asked, rel=0.01)
+
+
+def test_one_path_a_document_is_a_multiplicity_of_one(taxonomy):
+    """Paths of 2, 2, 3 and 3 classes, each a quarter: 2.5 labels are expected of one path."""
+    marginals = index_paths(taxonomy).marginals(np.full((1, 4), 0.25))
+    assert decoder_of(taxonomy, 2.5).solve_multiplicity(marginals) == pytest.approx(1, abs=0.001)
+
+
+def test_the_set_of_several_paths_maximises_its_formula(many_labels):
+    """Sum over S of 2 q / (|S| + 1 + Q − q): for a fixed size the largest terms, over every size."""
+    taxonomy, posterior = many_labels
+    decoder, multiplicity = decoder_of(taxonomy, 4.0), 2.0
+    q = 1 - (1 - index_paths(taxonomy).marginals(posterior[:50]).astype(float)) ** multiplicity
+    for row, labels in enumerate(decoder.decode(posterior[:50], multiplicity)):
+
+        def value(some, row=row) -> float:
+            return sum(2 * q[row, c] / (len(some) + 1 + q[row].sum() - q[row, c]) for c in some)
+
+        ranked = np.argsort(-q[row], kind="stable")
+        best = max(value(ranked[:size]) for size in range(1, 31))
+        assert value(labels) == pytest.approx(best, abs=1e-5)
+
+
+def test_two_equally_likely_paths_are_both_given_when_two_are_asked_for(taxonomy):
+    """Fruit and ladders, half each. One path of two classes is expected by default; four labels are both paths."""
+    posterior = posterior_over(taxonomy, {FRUIT_PATH: 0.5, LADDER_PATH: 0.5})
+    decoder = decoder_of(taxonomy, 3.9)
+    multiplicity = decoder.solve_multiplicity(index_paths(taxonomy).marginals(posterior))
+    assert set(decoder.decode(posterior, multiplicity)[0]) == {FOOD, FRUIT, TOOLS, LADDERS}
+
+
+def test_a_negative_number_of_labels_is_refused():
+    with pytest.raises(ValueError, match=r"decoding\.labels_per_document"):
+        DecodingConfig(labels_per_document=-1)

@@ -1,0 +1,97 @@
+"""The fitted model: its posterior by hand, and on disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.label_model import PRIOR_TEMPERATURE, LabelHead, LabelModel
+from teleclass.labelling.paths import index_paths
+from teleclass.labelling.similarity import unit
+
+
+def flat(n_classes: int) -> Taxonomy:
+    return Taxonomy(range(n_classes), [f"c{number}" for number in range(n_classes)], [])
+
+
+def random_head(seed: int, n_classes: int, n_paths: int, dimensions: int = 5, shifted: bool = True) -> LabelHead:
+    rng = np.random.default_rng(seed)
+    return LabelHead(
+        unit(rng.normal(size=(n_classes, dimensions))),
+        (rng.normal(size=dimensions) * 0.3 * shifted).astype(np.float32),
+        np.log(rng.dirichlet(np.ones(n_paths))).astype(np.float32),
+    )
+
+
+def random_documents(n: int, dimensions: int = 5) -> np.ndarray:
+    return unit(np.random.default_rng(99).normal(size=(n, dimensions)))
+
+
+def test_the_posterior_by_hand():
+    """Two classes at right angles. The document (.8, .6) scores .8 and .6: mean .7, standard deviation .1.
+
+    Evidence with the prior (1/4, 3/4): .8 + .02 ln(1/4) and .6 + .02 ln(3/4); their gap over .5 · .1 is the log odds.
+    """
+    head = LabelHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32), np.log([0.25, 0.75]).astype(np.float32))
+    log_odds = (0.8 - 0.6 + PRIOR_TEMPERATURE * (np.log(0.25) - np.log(0.75))) / (0.5 * 0.1)
+    posterior = LabelModel((head,), 0.5, "", "").posterior(np.array([[0.8, 0.6]]), index_paths(flat(2)))
+    assert PRIOR_TEMPERATURE == 0.02
+    assert posterior[0, 0] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-5)
+
+
+def test_the_shift_is_taken_off_before_documents_are_scaled():
+    """(3, 4) − (0, 4) = (3, 0), length one: (1, 0)."""
+    head = LabelHead(np.eye(2, dtype=np.float32), np.array([0, 4], np.float32), np.zeros(2, np.float32))
+    np.testing.assert_allclose(head.class_scores(np.array([[3.0, 4.0]])), [[1, 0]], atol=1e-7)
+
+
+@pytest.mark.parametrize("stop_at_inner", [False, True])
+def test_posterior_rows_sum_to_one(taxonomy, stop_at_inner):
+    paths = index_paths(taxonomy, stop_at_inner)
+    heads = tuple(random_head(seed, 7, paths.n_paths) for seed in range(2))
+    documents = np.vstack([random_documents(50), np.zeros((1, 5))])  # an empty document has no direction
+    posterior = LabelModel(heads, 0.4, "", "").posterior(documents, paths)
+    assert posterior.shape == (51, paths.n_paths)
+    assert (posterior >= 0).all()
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-5)
+
+
+def test_two_heads_are_averaged(taxonomy):
+    paths, documents = index_paths(taxonomy), random_documents(20)
+    heads = tuple(random_head(seed, 7, paths.n_paths) for seed in range(2))
+    alone = [LabelModel((head,), 0.4, "", "").posterior(documents, paths) for head in heads]
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    both = LabelModel(heads, 0.4, "", "").posterior(documents, paths)
+    np.testing.assert_allclose(both, (alone[0] + alone[1]) / 2, atol=1e-6)
+
+
+def test_a_smaller_sharpness_concentrates_the_posterior(taxonomy):
+    paths, head = index_paths(taxonomy), random_head(0, 7, 4)
+    wide, narrow = (LabelModel((head,), c, "", "").posterior(random_documents(30), paths) for c in (1.0, 0.2))
+    assert (narrow.max(axis=1) > wide.max(axis=1)).all()
+    np.testing.assert_array_equal(narrow.argmax(axis=1), wide.argmax(axis=1))
+
+
+@pytest.mark.parametrize("n_heads", [1, 2])
+def test_a_saved_model_gives_the_same_posterior(taxonomy, tmp_path, n_heads):
+    paths, documents = index_paths(taxonomy), random_documents(40)
+    heads = tuple(random_head(seed, 7, paths.n_paths, shifted=seed == 0) for seed in range(n_heads))
+    model = LabelModel(heads, 0.3, "both", "4 roots: über-skewed, 31% ‘or so’")
+    model.save(tmp_path / "model.npz")
+    loaded = LabelModel.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.posterior(documents, paths), model.posterior(documents, paths))
+    assert (loaded.choice, loaded.reason) == (model.choice, model.reason)
+    assert loaded.sharpness == pytest.approx(model.sharpness)
+    for kept, head in zip(loaded.heads, heads, strict=True):
+        np.testing.assert_array_equal(kept.class_vectors, head.class_vectors)
+        np.testing.assert_array_equal(kept.document_shift, head.document_shift)
+        np.testing.assert_array_equal(kept.log_prior, head.log_prior)
+
+
+def test_a_model_is_written_where_it_is_told_and_holds_no_pickle(tmp_path):
+    """numpy would append .npz to a name without it; the caller renames the file afterwards."""
+    LabelModel((random_head(0, 3, 3),), 0.4, "both", "").save(tmp_path / "label_model.partial")
+    assert [file.name for file in tmp_path.iterdir()] == ["label_model.partial"]
+    with np.load(tmp_path / "label_model.partial", allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)

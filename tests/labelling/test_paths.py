@@ -1,0 +1,76 @@
+"""Paths as matrices: scores and marginals, by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.paths import index_paths
+
+FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
+FRUIT_PATH = (FOOD, FRUIT)
+LADDER_PATH = (TOOLS, LADDERS)
+BY_BREAD = (FOOD, BREAD, BREAD_KNIVES)
+BY_KNIVES = (TOOLS, KNIVES, BREAD_KNIVES)
+
+
+def row_of(taxonomy, stop_at_inner: bool = False) -> dict[tuple[int, ...], int]:
+    return {path: row for row, path in enumerate(taxonomy.paths(stop_at_inner))}
+
+
+def test_every_path_is_indexed_with_its_root_its_end_and_its_length(taxonomy):
+    paths, row = index_paths(taxonomy), row_of(taxonomy)
+    assert (paths.n_paths, paths.n_classes) == (4, 7)
+    for path, number in row.items():
+        assert set(np.flatnonzero(paths.membership[[number]].toarray()[0])) == set(path)
+        assert (paths.roots[number], paths.ends[number], paths.lengths[number]) == (path[0], path[-1], len(path))
+
+
+def test_stop_at_inner_adds_the_paths_that_end_early(taxonomy):
+    assert set(index_paths(taxonomy).ends) == {FRUIT, LADDERS, BREAD_KNIVES}
+    paths = index_paths(taxonomy, stop_at_inner=True)
+    assert paths.n_paths == 8
+    assert sorted(paths.ends) == [FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES, BREAD_KNIVES]
+
+
+def test_the_path_score_is_a_weighted_mean_from_the_leaf_up(taxonomy):
+    """Weights 1, .25, .1 from the deepest class up, over their sum: 1.25 for two classes, 1.35 for three."""
+    scores = np.array([[0.1, 0.6, 0.3, 0.2, 0.5, 0.4, 0.9]])
+    by_hand = {
+        FRUIT_PATH: (1 * 0.6 + 0.25 * 0.1) / 1.25,
+        LADDER_PATH: (1 * 0.4 + 0.25 * 0.2) / 1.25,
+        BY_BREAD: (1 * 0.9 + 0.25 * 0.3 + 0.1 * 0.1) / 1.35,
+        BY_KNIVES: (1 * 0.9 + 0.25 * 0.5 + 0.1 * 0.2) / 1.35,
+    }
+    found = index_paths(taxonomy).path_scores(scores)
+    for path, row in row_of(taxonomy).items():
+        assert found[0, row] == pytest.approx(by_hand[path], abs=1e-6)
+
+
+@pytest.mark.parametrize("child_first", [False, True])
+def test_weights_of_a_long_path_halve_towards_the_root_wherever_classes_stand_in_the_file(child_first):
+    """Seven classes in a chain: 1, .25, .1, .05, .025 and then half of the last, .0125 and .00625."""
+    order = list(range(7))[:: -1 if child_first else 1]  # root to leaf
+    chain = Taxonomy(range(7), [f"c{node}" for node in range(7)], list(pairwise(order)))
+    weights = index_paths(chain).weights.toarray()[0][order[::-1]]
+    by_hand = np.array([1, 0.25, 0.1, 0.05, 0.025, 0.0125, 0.00625])
+    np.testing.assert_allclose(weights, by_hand / by_hand.sum(), rtol=1e-6)
+
+
+def test_the_marginal_sums_the_paths_through_a_class(taxonomy):
+    """fruit .4, ladders .1, bread knives by bread .3 and by knives .2; two documents, the second sure of fruit."""
+    posterior = np.zeros((2, 4))
+    for path, share in {FRUIT_PATH: 0.4, LADDER_PATH: 0.1, BY_BREAD: 0.3, BY_KNIVES: 0.2}.items():
+        posterior[0, row_of(taxonomy)[path]] = share
+    posterior[1, row_of(taxonomy)[FRUIT_PATH]] = 1
+    #            food       fruit  bread tools      knives ladders bread knives
+    by_hand = [[0.4 + 0.3, 0.4, 0.3, 0.1 + 0.2, 0.2, 0.1, 0.3 + 0.2], [1, 1, 0, 0, 0, 0, 0]]
+    np.testing.assert_allclose(index_paths(taxonomy).marginals(posterior), by_hand, atol=1e-9)
+
+
+def test_equal_class_scores_give_every_path_that_score(taxonomy):
+    """Weights sum to 1, so long and short paths are on one scale."""
+    np.testing.assert_allclose(index_paths(taxonomy, True).path_scores(np.full((3, 7), 0.37)), 0.37, atol=1e-6)

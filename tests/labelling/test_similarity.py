@@ -1,0 +1,43 @@
+"""Unit vectors, blocks of rows, softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from teleclass.labelling.similarity import BLOCK_ROWS, blocks, softmax, unit
+
+
+def test_rows_have_length_one_and_a_zero_row_stays_zero():
+    scaled = unit(np.array([[3, 4], [0, 0], [0, -2]]))
+    np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [0, -1]], atol=1e-7)
+    assert scaled.dtype == np.float32
+
+
+def test_unit_leaves_its_argument_alone():
+    vectors = np.array([[3, 4]], dtype=np.float32)
+    unit(vectors)
+    assert vectors.tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "size", "ends"), [(0, 4, []), (3, 4, [3]), (4, 4, [4]), (5, 4, [4, 5]), (9, 4, [4, 8, 9])]
+)
+def test_blocks_cover_every_row_once_and_never_reach_beyond(n_rows, size, ends):
+    slices = list(blocks(n_rows, size))
+    assert [rows.stop for rows in slices] == ends
+    assert [row for rows in slices for row in range(n_rows)[rows]] == list(range(n_rows))
+
+
+def test_blocks_are_never_larger_than_their_default():
+    assert {rows.stop - rows.start for rows in blocks(2 * BLOCK_ROWS)} == {BLOCK_ROWS}
+
+
+def test_softmax_by_hand_and_without_overflow():
+    """exp(0), exp(ln 3) over their sum 4; a shift of 10,000 changes nothing."""
+    scores = np.array([[0, np.log(3)], [10_000, 10_000 + np.log(3)], [-10_000, -10_000 + np.log(3)]])
+    np.testing.assert_allclose(softmax(scores), [[0.25, 0.75]] * 3, atol=1e-9)
+
+
+def test_a_score_far_below_the_best_gets_no_probability_and_no_nan():
+    np.testing.assert_array_equal(softmax(np.array([[0.0, -1e30]], dtype=np.float32)), [[1, 0]])
