@@ -48,6 +48,14 @@ class PathIndex:
         return np.ascontiguousarray((self.membership.T @ posterior.T).T)
 
 
+def path_margins(posterior: np.ndarray) -> np.ndarray:
+    """A document's own confidence, shape (rows,): the gap between its best and its second-best path, 0 to 1."""
+    if posterior.shape[1] < 2:
+        return np.ones(len(posterior), dtype=np.float32)
+    top = np.partition(posterior, -2, axis=1)[:, -2:]
+    return top[:, 1] - top[:, 0]
+
+
 def index_paths(taxonomy: Taxonomy, stop_at_inner: bool = False) -> PathIndex:
     """Index every root-to-leaf path, or with ``stop_at_inner`` every path from a root to any class."""
     paths = taxonomy.paths(stop_at_inner)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65536}
+"""Padded tokens that a device computes at once without gradients, by its kind."""
+
 
 @dataclass(frozen=True)
 class TokenizedTexts:

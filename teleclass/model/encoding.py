@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from teleclass.errors import WorkerError
+from teleclass.model.batching import TOKENS_PER_BATCH
 from teleclass.runtime.console import progress, set_up_console
 from teleclass.runtime.devices import cpu_cores, inference_dtype
 from teleclass.runtime.memory import MemoryPeak, peak
-
-TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65536}
-"""Padded tokens a device computes at once; every device takes a batch of its own, so the total grows with them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ def encode_texts(
     ----------
     texts : N documents.
     out : a float32 ``.npy`` file of shape (N, D), see :func:`create_rows`.
-    devices : ``cpu`` or ``cuda:N``, one entry a worker.
+    devices : ``cpu`` or ``cuda:N``, one entry a worker; each takes batches of its own, so that the tokens computed
+        at once grow with the devices.
     share : (machine, machines): this machine takes every ``machines``-th chunk.
 
     Raises

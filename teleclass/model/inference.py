@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from teleclass.model.batching import TokenizedTexts, padded, token_batches
-
-TOKENS_PER_BATCH = {"cpu": 4096, "cuda": 65536}
-"""Padded tokens computed at once, by the kind of device."""
+from teleclass.model.batching import TOKENS_PER_BATCH, TokenizedTexts, padded, token_batches
 
 
 @torch.inference_mode()

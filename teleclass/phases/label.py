@@ -9,13 +9,10 @@ from teleclass.data.dataset import Dataset
 from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.em import LabellingConfig, fit_label_model
 from teleclass.labelling.label_model import LabelModel
-from teleclass.labelling.paths import PathIndex, index_paths
+from teleclass.labelling.paths import PathIndex, index_paths, path_margins
 from teleclass.labelling.similarity import blocks
 from teleclass.runtime.console import progress
 from teleclass.runtime.workplace import Workplace
-
-SAMPLE_FOR_MULTIPLICITY = 20_000
-"""Documents from which the number of labels a document is solved."""
 
 
 def run(work: Workplace, data: Dataset, labelling: LabellingConfig, decoding: DecodingConfig) -> dict[str, float]:
@@ -54,10 +51,7 @@ def pseudo_labels(
     between its best and second-best path.
     """
     decoder = Decoder(data.taxonomy, paths, decoding)
-    multiplicity = 1.0
-    if decoding.labels_per_document:
-        some = np.random.default_rng(0).permutation(len(embeddings))[:SAMPLE_FOR_MULTIPLICITY]
-        multiplicity = decoder.solve_multiplicity(paths.marginals(model.posterior(embeddings[np.sort(some)], paths)))
+    multiplicity = decoder.multiplicity(lambda rows: model.posterior(embeddings[rows], paths), len(embeddings))
     row_of: list[int] = []
     class_of: list[int] = []
     confidence: list[float] = []
@@ -81,11 +75,3 @@ def pseudo_labels(
             "class_position": np.asarray(class_of, dtype=np.int64),
         }
     )
-
-
-def path_margins(posterior: np.ndarray) -> np.ndarray:
-    """Gap between the best and the second-best path, shape (rows,), between 0 and 1."""
-    if posterior.shape[1] < 2:
-        return np.ones(len(posterior), dtype=np.float32)
-    top = np.partition(posterior, -2, axis=1)[:, -2:]
-    return top[:, 1] - top[:, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +13,11 @@ from teleclass.errors import ModelError, TeleclassError
 from teleclass.labelling.combination import combine
 from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
-from teleclass.labelling.paths import PathIndex, index_paths
+from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
 from teleclass.runtime.console import progress
 from teleclass.runtime.devices import cpu_cores, inference_dtype, rank_device
 from teleclass.runtime.workplace import Workplace
-
-SAMPLE_FOR_MULTIPLICITY = 20_000
-"""Documents from which the number of labels a document is solved."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ def _decode_all(
         labelled = label_model.posterior(embeddings[rows], paths)
         return combine(labelled, logits[rows], paths, prediction.classifier_weight)
 
-    multiplicity = _multiplicity(posterior_of, len(ids), decoder, paths, decoding)
+    multiplicity = decoder.multiplicity(posterior_of, len(ids))
     table: dict[str, list] = {"document": [], "classes": [], "scores": [], "margin": []}
     with artifacts.writing("class_scores") as partial:
         class_scores = np.lib.format.open_memmap(
@@ -153,12 +149,12 @@ def _decode_all(
             posterior = posterior_of(rows)
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals
-            top = np.sort(posterior, axis=1)[:, -2:]
+            margins = path_margins(posterior)
             for offset, labels in enumerate(decoder.decode(posterior, multiplicity)):
                 table["document"].append(ids[rows.start + offset])
                 table["classes"].append([taxonomy.ids[node] for node in labels])
                 table["scores"].append([float(marginals[offset, node]) for node in labels])
-                table["margin"].append(float(top[offset, -1] - top[offset, 0]) if paths.n_paths > 1 else 1.0)
+                table["margin"].append(float(margins[offset]))
         class_scores.flush()
     predictions = pd.DataFrame(table)
     with artifacts.writing("predictions") as partial:
@@ -166,19 +162,6 @@ def _decode_all(
     with artifacts.writing("submission") as partial:
         partial.write_text(submission_text(table["document"], table["classes"]), "utf-8")
     return int(predictions["classes"].map(len).sum())
-
-
-def _multiplicity(
-    posterior_of: Callable[[np.ndarray], np.ndarray],
-    n_documents: int,
-    decoder: Decoder,
-    paths: PathIndex,
-    decoding: DecodingConfig,
-) -> float:
-    if not decoding.labels_per_document:
-        return 1.0
-    some = np.sort(np.random.default_rng(0).permutation(n_documents)[:SAMPLE_FOR_MULTIPLICITY])
-    return decoder.solve_multiplicity(paths.marginals(posterior_of(some)))
 
 
 def submission_text(documents: list[str], classes: list[list[int]]) -> str:
