@@ -148,11 +148,11 @@ def _choose(largest: float, n_roots: int, config: LabellingConfig) -> tuple[str,
     names = {"corpus": "corpus prior", "uniform": "uniform prior", "both": "both"}
     if config.prior != "auto":
         return names[config.prior], "asked for by labelling.prior"
-    share = f"{largest:.0%} of the documents fall under one root"
-    if largest > config.skew_threshold and n_roots > 1:
-        return "corpus prior", f"{share}, more than {config.skew_threshold:.0%}: a skewed corpus"
     if n_roots < config.few_roots:
         return "both", f"{n_roots} roots, fewer than {config.few_roots}: their shares say little about skew"
+    share = f"{largest:.0%} of the documents fall under one root"
+    if largest > config.skew_threshold:
+        return "corpus prior", f"{share}, more than {config.skew_threshold:.0%}: a skewed corpus"
     return "uniform prior", f"{share}, not more than {config.skew_threshold:.0%}"
 
 

@@ -13,10 +13,15 @@ LabelSets = Sequence[set[int]]
 
 
 def indicator(labels: LabelSets, n_classes: int) -> sparse.csr_matrix:
-    """Label sets as a (documents, C) matrix of zeros and ones."""
+    """Label sets as a matrix of zeros and ones, (documents, C), or with a second empty column for a single class.
+
+    scikit-learn takes one column for binary labels, which it refuses as a sparse matrix.
+    """
     columns = [node for classes in labels for node in sorted(classes)]
     starts = np.concatenate([[0], np.cumsum([len(classes) for classes in labels])]).astype(np.int64)
-    return sparse.csr_matrix((np.ones(len(columns), dtype=np.int8), columns, starts), shape=(len(labels), n_classes))
+    return sparse.csr_matrix(
+        (np.ones(len(columns), dtype=np.int8), columns, starts), shape=(len(labels), max(2, n_classes))
+    )
 
 
 def example_f1(predicted: LabelSets, gold: LabelSets) -> float:
@@ -96,13 +101,14 @@ def class_table(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> di
     from sklearn.metrics import precision_recall_fscore_support
 
     truth, guess = indicator(gold, taxonomy.n_classes), indicator(predicted, taxonomy.n_classes)
-    precision, recall, f1, support = precision_recall_fscore_support(truth, guess, zero_division=0)
+    every = np.arange(taxonomy.n_classes)
+    precision, recall, f1, support = precision_recall_fscore_support(truth, guess, labels=every, zero_division=0)
     return {
         "class": list(taxonomy.ids),
         "name": list(taxonomy.names),
         "level": taxonomy.levels.tolist(),
         "gold_documents": support.tolist(),
-        "predicted_documents": np.asarray(guess.sum(axis=0)).ravel().tolist(),
+        "predicted_documents": np.asarray(guess.sum(axis=0)).ravel()[every].tolist(),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
         "f1": f1.tolist(),

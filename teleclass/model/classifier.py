@@ -85,9 +85,7 @@ class LabelMatchingClassifier(PreTrainedModel):
     ) -> torch.Tensor:
         """Logits (documents, C), or with targets the loss of :func:`teleclass.model.loss.masked_bce`."""
         features = self.document_features(input_ids, attention_mask)
-        with torch.autocast(
-            features.device.type, enabled=False
-        ):  # a bf16 cosine is off by .004, times 20
+        with torch.autocast(features.device.type, enabled=False):  # a bf16 cosine is off by .004, times 20
             weight, bias = self.projection.weight.float(), self.projection.bias.float()
             documents = nn.functional.normalize(nn.functional.linear(features.float(), weight, bias), dim=1)
             classes = nn.functional.normalize(self.class_vectors.float(), dim=1)
