@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.decoding import Decoder, DecodingConfig
+from teleclass.labelling.decoding import SAMPLE, Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelHead, LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.similarity import unit
@@ -90,6 +90,13 @@ def test_a_fork_that_is_not_worth_a_guess_is_left_open(taxonomy):
 def test_a_sure_document_gets_exactly_its_path_root_first(taxonomy):
     for path in taxonomy.paths():
         assert decoder_of(taxonomy).decode(posterior_over(taxonomy, {path: 1.0})) == [list(path)]
+
+
+@pytest.mark.parametrize("asked", [0.0, 3.0])
+def test_equally_likely_parents_come_first_where_children_stand_before_them_in_the_file(asked):
+    """Leaf 0, inner 1, root 2 of one sure path: only the level tells them apart."""
+    chain = Taxonomy(range(3), ["leaf", "inner", "root"], [(2, 1), (1, 0)])
+    assert decoder_of(chain, asked).decode(np.ones((1, 1))) == [[2, 1, 0]]
 
 
 @pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
@@ -250,6 +257,36 @@ def test_the_multiplicity_makes_the_expected_number_of_labels_the_one_asked_for(
     marginals = index_paths(taxonomy).marginals(posterior)
     multiplicity = decoder_of(taxonomy, asked).solve_multiplicity(marginals)
     assert (1 - (1 - marginals) ** multiplicity).sum(axis=1).mean() == pytest.approx(asked, rel=0.01)
+
+
+def test_the_multiplicity_of_a_corpus_is_that_of_all_its_documents(many_labels):
+    taxonomy, posterior = many_labels
+    decoder = decoder_of(taxonomy, 3.0)
+    of_all = decoder.solve_multiplicity(index_paths(taxonomy).marginals(posterior))
+    assert decoder.multiplicity(lambda rows: posterior[rows], len(posterior)) == pytest.approx(of_all)
+
+
+def test_the_multiplicity_of_a_large_corpus_is_solved_on_a_sample_from_all_over_it(taxonomy):
+    """The first 40,000 documents are sure, the other 40,000 even: a sample of the first rows would see one kind."""
+    asked: list[np.ndarray] = []
+
+    def posterior_of(rows: np.ndarray) -> np.ndarray:
+        asked.append(rows)
+        return np.where(rows[:, None] < 40_000, [[1.0, 0, 0, 0]], np.full((1, 4), 0.25))
+
+    decoder = decoder_of(taxonomy, 3.0)
+    first, again = (decoder.multiplicity(posterior_of, 80_000) for _ in range(2))
+    assert first == again
+    assert len(np.unique(asked[0])) == len(asked[0]) == SAMPLE
+    assert (np.diff(asked[0]) > 0).all()
+    assert (asked[0] < 40_000).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_without_a_number_of_labels_no_posterior_is_computed(taxonomy):
+    def never(rows: np.ndarray) -> np.ndarray:
+        raise AssertionError("asked for a posterior")
+
+    assert decoder_of(taxonomy).multiplicity(never, 10) == 1
 
 
 def test_one_path_a_document_is_a_multiplicity_of_one(taxonomy):

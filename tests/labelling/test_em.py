@@ -121,6 +121,17 @@ def test_the_prior_is_smoothed_by_one_and_stays_uniform_when_it_is_not_learnt():
     assert kept.log_prior.tolist() == [0, 0]
 
 
+def test_a_document_halfway_between_two_classes_is_shared_out_by_the_prior():
+    """Equal scores and the prior (.9, .1): of ten documents 9 and 1. The sums are those shares of their vectors."""
+    paths = index_paths(Taxonomy([0, 1], ["a", "b"], []))
+    head = LabelHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32), np.log([0.9, 0.1]).astype(np.float32))
+    documents = np.tile(unit(np.ones((1, 2))), (10, 1))
+    _, counts = soft_em(documents, head, paths, LabellingConfig(iterations=0), learn_prior=True)
+    np.testing.assert_allclose(counts.path_mass, [9, 1], atol=1e-4)
+    np.testing.assert_allclose(counts.class_mass, [9, 1], atol=1e-4)
+    np.testing.assert_allclose(counts.class_sums, np.array([[9, 9], [1, 1]]) / np.sqrt(2), atol=1e-4)
+
+
 def test_one_round_by_hand_and_a_class_without_documents_keeps_its_text():
     """Class a (1, 0), class b (0, −1). Ten documents at (.8, .6) are a's: centroid (.8, .6), share .35 · min(1, 10).
 

@@ -101,6 +101,17 @@ def test_the_metrics_of_a_taxonomy_of_one_class():
     assert found["micro_f1"] == found["macro_f1"] == found["level_1_f1"] == found["example_f1"] == 1
 
 
+def test_the_tables_of_a_taxonomy_of_one_class_have_one_row():
+    alone = Taxonomy([7], ["all"], [])
+    assert class_table([{0}, {0}], [{0}, {0}], alone) == {
+        "class": [7], "name": ["all"], "level": [1], "gold_documents": [2], "predicted_documents": [2],
+        "precision": [1], "recall": [1], "f1": [1],
+    }  # fmt: skip
+    assert level_table([{0}], [{0}], alone) == {
+        "level": [1], "classes": [1], "precision": [1], "recall": [1], "f1": [1]
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("labels", "consistent"),
     [

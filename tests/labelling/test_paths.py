@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.paths import index_paths
+from teleclass.labelling.paths import index_paths, path_margins
 
 FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 FRUIT_PATH = (FOOD, FRUIT)
@@ -74,3 +74,13 @@ def test_the_marginal_sums_the_paths_through_a_class(taxonomy):
 def test_equal_class_scores_give_every_path_that_score(taxonomy):
     """Weights sum to 1, so long and short paths are on one scale."""
     np.testing.assert_allclose(index_paths(taxonomy, True).path_scores(np.full((3, 7), 0.37)), 0.37, atol=1e-6)
+
+
+def test_the_margin_is_the_gap_between_the_two_best_paths_wherever_they_stand():
+    """.5 − .3; a tie; a sure document."""
+    posterior = np.array([[0.1, 0.5, 0.1, 0.3], [0.4, 0.1, 0.1, 0.4], [0, 0, 0, 1]])
+    np.testing.assert_allclose(path_margins(posterior), [0.2, 0, 1], atol=1e-12)
+
+
+def test_the_only_path_is_a_sure_one():
+    assert path_margins(np.ones((2, 1))).tolist() == [1, 1]
