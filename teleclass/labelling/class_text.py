@@ -27,7 +27,7 @@ def _views_of(taxonomy: Taxonomy, index: int, path: Sequence[int]) -> list[str]:
     if index in taxonomy.keywords:
         details.append(", ".join(taxonomy.keywords[index]))
     if index in taxonomy.descriptions:
-        details.append(taxonomy.descriptions[index])
+        details.append(taxonomy.descriptions[index].rstrip(". "))
     if not details:
         return [name, f"This text is about {name}.", f"This text is about {route}."]
     about = ". ".join(details)

@@ -42,7 +42,8 @@ class Decoder:
 
     Without a number of labels a document, the set S of size k that maximises the expected Example-F1 of one path,
     sum over paths j of e_j · 2|S ∩ path_j| / (k + |path_j|). For a fixed k that sum splits into one term a class, so
-    the best S holds the k classes with the largest terms and the maximum is exact.
+    the best S holds the k classes with the largest terms and the maximum is exact, over sets of at most twice the
+    longest path's classes. Ancestors that are missing then are added along the most probable parents.
 
     With a number of labels a document L, marginals p become 1 − (1 − p)^m: the chance to be on one of m independent
     paths, with m solved so that the expected number of labels is L. The set then maximises
