@@ -66,6 +66,8 @@ class Artifacts:
         _remove(partial)
         try:
             yield partial
+            if not partial.exists():
+                raise FileNotFoundError(f"nothing was written to {partial}")
             if final.is_dir():
                 _remove(final)
             os.replace(partial, final)

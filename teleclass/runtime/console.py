@@ -62,8 +62,9 @@ def progress(iterable: Iterable | None = None, *, total: int | None = None, unit
 
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: ``4.2 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -108,6 +108,10 @@ def read_ds_config(path: Path) -> dict[str, Any]:
         if key not in KNOWN_KEYS:
             near = difflib.get_close_matches(key, KNOWN_KEYS, n=1)
             raise InputError(f"unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""), path)
+    for name in ("optimizer", "scheduler", "fp16", "bf16", "zero_optimization"):
+        for place, value in ((name, content.get(name, {})), (f"{name}.params", _params(content.get(name)))):
+            if not isinstance(value, dict):
+                raise InputError(f"{place} must be a JSON object, not {value!r}", path)
     stage = content.get("zero_optimization", {}).get("stage", 0)
     if stage not in (0, 1, 2, "auto"):
         raise InputError(f"zero_optimization.stage {stage!r} is not supported; use 0, 1 or 2", path)
@@ -117,6 +121,10 @@ def read_ds_config(path: Path) -> dict[str, Any]:
     if all(content.get(name, {}).get("enabled") is True for name in ("fp16", "bf16")):
         raise InputError("fp16 and bf16 are both enabled; enable one of them", path)
     return content
+
+
+def _params(section: Any) -> Any:
+    return section.get("params", {}) if isinstance(section, dict) else {}
 
 
 def batch_sizes(content: dict[str, Any], world_size: int, path: Path | None = None) -> tuple[int, int]:
@@ -131,7 +139,7 @@ def batch_sizes(content: dict[str, Any], world_size: int, path: Path | None = No
     total = content.get("train_batch_size", "auto")
     for name, value in (("train_micro_batch_size_per_gpu", micro), ("gradient_accumulation_steps", steps),
                         ("train_batch_size", total)):  # fmt: skip
-        if value != "auto" and (not isinstance(value, int) or value < 1):
+        if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise InputError(f'{name} must be a whole number above 0 or "auto", not {value!r}', path)
     if steps == "auto":
         steps = 1 if "auto" in (micro, total) else max(1, total // (micro * world_size))
@@ -177,7 +185,10 @@ def resolve_ds_config(
     for key in given:
         if key not in defaults and key not in ("torch_adam", "adam_w_mode"):
             raise InputError(f"optimizer.params.{key} is not supported; use {', '.join(defaults)}", path)
-    optimizer = {"type": optimizer["type"], "params": {key: given.get(key, defaults[key]) for key in defaults}}
+    optimizer = {
+        "type": optimizer.get("type", "AdamW"),
+        "params": {key: given.get(key, defaults[key]) for key in defaults},
+    }
 
     scheduler = config.get("scheduler", {}).get("params", {})
     automatic = {

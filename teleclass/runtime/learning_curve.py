@@ -27,6 +27,7 @@ class LearningCurve:
         self.last = float("nan")
         self._losses: list[Any] = []
         self._tokens = 0
+        self._sent = 0
         self._since = time.perf_counter()
 
     def add(self, loss: Any, tokens: int) -> None:
@@ -64,6 +65,8 @@ class LearningCurve:
             "train/tokens_per_second": sum(tokens for _, tokens in everyone) / max(now - self._since, 1e-9),
         }
         self.work.tracker.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
-        if step % self.work.tracker.config.every_steps == 0:
+        every = self.work.tracker.config.every_steps
+        if step // every > self._sent // every:
             self.work.tracker.flush()
+            self._sent = step
         self._losses, self._tokens, self._since = [], 0, now

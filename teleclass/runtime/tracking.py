@@ -37,6 +37,10 @@ class TrackingConfig:
     run_name: str = ""
     every_steps: int = 50
 
+    def __post_init__(self) -> None:
+        if self.every_steps < 1:
+            raise ValueError("tracking.every_steps must be 1 or more")
+
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI``, or a SQLite file in ``mlruns/`` of the working directory."""
