@@ -135,7 +135,7 @@ def test_values_that_are_given_stay():
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        ({"scheduler": {"type": "WarmupCosineLR", "params": {"cos_min_ratio": "auto"}}}, "scheduler.params.cos_min_ratio"),
+        ({"scheduler": {"type": "Other", "params": {"cos_min_ratio": "auto"}}}, "scheduler.params.cos_min_ratio"),
         ({"zero_optimization": {"stage": 1, "reduce_bucket_size": "auto"}}, "zero_optimization.reduce_bucket_size"),
         ({"steps_per_print": "auto"}, "steps_per_print"),
     ],
