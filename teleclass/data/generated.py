@@ -86,6 +86,15 @@ def _read_labels(path: Path, taxonomy: Taxonomy) -> dict[str, tuple[int, frozens
         cores = positions(core if isinstance(core, list) else [core], document)
         if len(cores) != 1:
             raise InputError(f"document {document!r} names {len(cores)} core classes, expected one", path)
-        path_classes = positions(entry.get("with ancestors", []), document)
+        path_classes = positions(entry.get("with ancestors", []), document) or _first_path(cores[0], taxonomy)
         labels[str(document)] = cores[0], frozenset([*cores, *path_classes])
     return labels
+
+
+def _first_path(node: int, taxonomy: Taxonomy) -> list[int]:
+    """The classes above a class along its first parents, for a document that names its core class alone."""
+    path = []
+    while parents := taxonomy.parents(node):
+        node = parents[0]
+        path.append(node)
+    return path

@@ -26,6 +26,9 @@ def run(work: Workplace, data: Dataset, augmentation: AugmentationConfig, decodi
     """
     artifacts, taxonomy = work.artifacts, data.taxonomy
     labels = pd.read_parquet(artifacts.path("pseudo_labels"), columns=["row", "class_position"])
+    # Documents without text teach nothing (expand leaves them out): they neither feed a class nor are lent to one.
+    empty = [row for row, text in enumerate(data.corpus.texts[data.corpus.train]) if not text]
+    labels = labels[~labels["row"].isin(empty)]
     starved = starved_classes(labels["class_position"].to_numpy(), taxonomy.n_classes, augmentation.starved_below)
     generated = read_generated(data.folder, data.layout, taxonomy) if augmentation.use_generated else []
     for document in generated:
@@ -37,7 +40,8 @@ def run(work: Workplace, data: Dataset, augmentation: AugmentationConfig, decodi
         LabelModel.load(artifacts.path("label_model")),
         index_paths(taxonomy, decoding.stop_at_inner),
         hungry,
-        set(zip(labels["row"].tolist(), labels["class_position"].tolist(), strict=True)),
+        set(zip(labels["row"].tolist(), labels["class_position"].tolist(), strict=True))
+        | {(row, node) for row in empty for node in hungry},
         augmentation,
     )
     table = pd.DataFrame([*_nearest(lent, data), *_generated(generated, data)], columns=COLUMNS)

@@ -60,7 +60,7 @@ def device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return str(torch.cpu.get_capabilities().get("cpu_name", "cpu"))
+    return str(_cpu_capabilities().get("cpu_name", "cpu"))
 
 
 def fast_bf16(device: str) -> bool:
@@ -69,7 +69,7 @@ def fast_bf16(device: str) -> bool:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    capabilities = torch.cpu.get_capabilities()
+    capabilities = _cpu_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
@@ -80,3 +80,10 @@ def inference_dtype(device: str) -> torch.dtype:
     if fast_bf16(device):
         return torch.bfloat16
     return torch.float16 if device.startswith("cuda") else torch.float32
+
+
+def _cpu_capabilities() -> dict:
+    """What torch says of this CPU; nothing where torch is too old to say."""
+    import torch
+
+    return dict(torch.cpu.get_capabilities()) if hasattr(torch.cpu, "get_capabilities") else {}

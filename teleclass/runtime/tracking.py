@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teleclass.errors import TeleclassError
 from teleclass.runtime.console import quiet_libraries
 
 STORE_FOLDER = Path("mlruns")
@@ -44,7 +45,7 @@ class TrackingConfig:
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI``, or a SQLite file in ``mlruns/`` of the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{STORE_FOLDER / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(STORE_FOLDER / 'mlflow.db').resolve()}"
 
 
 class Tracker:
@@ -57,7 +58,12 @@ class Tracker:
         self._pending: list[Any] = []
 
     def start(self, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        """Open the run, making the store and the experiment where they do not exist yet."""
+        """Open the run, making the store and the experiment where they do not exist yet.
+
+        Raises
+        ------
+        TeleclassError : the experiment was deleted.
+        """
         if not self.config.enabled:
             return
         from filelock import FileLock
@@ -74,6 +80,11 @@ class Tracker:
             if experiment is None:
                 location = (STORE_FOLDER / "artifacts").resolve().as_uri() if _is_local() else None
                 identity = self._client.create_experiment(self.config.experiment, artifact_location=location)
+            elif experiment.lifecycle_stage == "deleted":
+                raise TeleclassError(
+                    f"the MLflow experiment {self.config.experiment!r} was deleted; restore it, or name another with "
+                    "--tracking.experiment"
+                )
             else:
                 identity = experiment.experiment_id
         run = self._client.create_run(identity, run_name=self.config.run_name or None)
@@ -139,4 +150,4 @@ def ui_command(port: int, host: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _is_local() -> bool:
-    return "MLFLOW_TRACKING_URI" not in os.environ
+    return not os.environ.get("MLFLOW_TRACKING_URI")

@@ -22,17 +22,21 @@ def posterior() -> np.ndarray:
     return np.random.default_rng(1).dirichlet(np.ones(4), size=N).astype(np.float32)
 
 
-def test_the_classifier_alone_is_the_product_of_sigmoids_on_the_path_and_their_complements_off_it(taxonomy, logits):
+@pytest.mark.parametrize("inner", [False, True])
+def test_the_classifier_alone_is_the_product_of_sigmoids_on_the_path_and_their_complements_off_it(
+    taxonomy, logits, inner
+):
     """Two further documents by hand beside the random ones; the products are written out class by class."""
     logits = np.vstack([logits, np.zeros(7), [2, 1, -1, -2, 0, 0.5, -0.5]]).astype(np.float32)
     sigma = 1 / (1 + np.exp(-logits.astype(float)))
-    products = np.ones((len(logits), 4))
-    for column, path in enumerate(taxonomy.paths()):
+    listed = taxonomy.paths(inner)
+    products = np.ones((len(logits), len(listed)))
+    for column, path in enumerate(listed):
         for node in range(7):
             products[:, column] *= sigma[:, node] if node in path else 1 - sigma[:, node]
     explicit = products / products.sum(axis=1, keepdims=True)
-    some = np.full((len(logits), 4), 0.25)
-    paths = index_paths(taxonomy)
+    some = np.full(products.shape, 1 / len(listed))
+    paths = index_paths(taxonomy, inner)
     np.testing.assert_allclose(np.exp(classifier_log_posterior(logits, paths)), explicit, atol=1e-5)
     np.testing.assert_allclose(combine(some, logits, paths, classifier_weight=1.0), explicit, atol=1e-5)
 
@@ -75,3 +79,11 @@ def test_huge_logits_do_not_overflow(taxonomy):
     combined = combine(np.full((1, 4), 0.25, np.float32), logits, index_paths(taxonomy), 0.5)
     assert np.isfinite(combined).all()
     assert combined.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_document_with_huge_logits_leaves_the_others_alone(taxonomy, logits, posterior):
+    paths = index_paths(taxonomy)
+    logits[0] = 1e4
+    together = combine(posterior, logits, paths, 0.5)
+    alone = [combine(posterior[[row]], logits[[row]], paths, 0.5)[0] for row in range(N)]
+    np.testing.assert_allclose(together, alone, atol=1e-6)

@@ -99,6 +99,28 @@ def test_equally_likely_parents_come_first_where_children_stand_before_them_in_t
     assert decoder_of(chain, asked).decode(np.ones((1, 1))) == [[2, 1, 0]]
 
 
+@pytest.mark.parametrize("asked", [0.0, 1.0])
+def test_where_nothing_is_known_the_few_labels_are_roots(asked):
+    """20 even chains of two, leaves first in the file: sets of at most 4, and roots need nothing added to be closed."""
+    chains = Taxonomy(range(40), [f"c{node}" for node in range(40)], [(20 + leaf, leaf) for leaf in range(20)])
+    (labels,) = decoder_of(chains, asked).decode(np.full((1, 20), 0.05))
+    assert len(labels) == 4
+    assert min(labels) >= 20
+
+
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
+def test_the_set_before_closing_is_the_best_of_all_127(taxonomy, monkeypatch, concentration, inner):
+    """Closing is taken out, so what is decoded is the maximum itself."""
+    monkeypatch.setattr(Decoder, "_closed", lambda self, chosen, marginals: chosen)
+    paths, subsets = taxonomy.paths(inner), all_subsets(7, 7)
+    assert len(subsets) == 127
+    posterior = np.random.default_rng(2).dirichlet(np.full(len(paths), concentration), size=60)
+    for e, classes in zip(posterior, decoder_of(taxonomy, stop_at_inner=inner).decode(posterior), strict=True):
+        best = max(expected_f1(labels, e, paths) for labels in subsets)
+        assert expected_f1(set(classes), e, paths) == pytest.approx(best, abs=1e-6)
+
+
 @pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
 def test_the_seven_classes_against_all_127_label_sets(taxonomy, concentration):
     posterior = np.random.default_rng(0).dirichlet(np.full(4, concentration), size=150)
@@ -130,6 +152,19 @@ def test_a_class_that_is_likelier_than_both_parents_brings_the_likelier_parent_a
     assert best == {TOOLS, LADDERS, BREAD_KNIVES}
     (labels,) = decoder_of(taxonomy).decode(posterior)
     assert set(labels) == best | {BREAD, FOOD}
+
+
+def test_a_class_with_a_parent_in_the_set_does_not_bring_a_likelier_one_along():
+    """Class 1 below root 0 (.4), and below class 2 (.6), to which four chains of ten lead, .15 each.
+
+    {0, 1}: .4·4/4 + .6·2/14 = .486;  with class 2: .4·4/5 + .6·4/15 = .48;  with a chain too: .323.
+    """
+    edges, chains = [(0, 1), (2, 1)], [list(range(start, start + 10)) for start in (3, 13, 23, 33)]
+    for chain in chains:
+        edges += [*pairwise(chain), (chain[-1], 2)]
+    taxonomy = Taxonomy(range(43), [f"c{node}" for node in range(43)], edges)
+    posterior = posterior_over(taxonomy, {(0, 1): 0.4} | {(*chain, 2, 1): 0.15 for chain in chains})
+    assert set(decoder_of(taxonomy).decode(posterior)[0]) == {0, 1}
 
 
 # --- any taxonomy
@@ -259,6 +294,33 @@ def test_the_multiplicity_makes_the_expected_number_of_labels_the_one_asked_for(
     assert (1 - (1 - marginals) ** multiplicity).sum(axis=1).mean() == pytest.approx(asked, rel=0.01)
 
 
+def test_the_expected_number_of_labels_counts_every_class_of_a_large_taxonomy():
+    """208 classes on three levels, a document on one of 160 leaves each, at the sharpness of such a taxonomy."""
+    rng = np.random.default_rng(5)
+    edges = [(root, 8 + 5 * root + inner) for root in range(8) for inner in range(5)]
+    edges += [(8 + inner, 48 + 4 * inner + leaf) for inner in range(40) for leaf in range(4)]
+    large = Taxonomy(range(208), [f"c{node}" for node in range(208)], edges)
+    paths = index_paths(large)
+    vectors = unit(rng.normal(size=(208, 64)))
+    head = LabelHead(vectors, np.zeros(64, np.float32), np.zeros(paths.n_paths, np.float32))
+    documents = unit(vectors[48:] + 0.15 * rng.normal(size=(160, 64)))
+    marginals = paths.marginals(LabelModel((head,), 0.4, "", "").posterior(documents, paths)).astype(float)
+    multiplicity = decoder_of(large, 6.0).solve_multiplicity(marginals)
+    q = 1 - (1 - np.clip(marginals, 0, 1)) ** multiplicity
+    assert q.sum(axis=1).mean() == pytest.approx(6.0, rel=0.01)
+
+
+def test_asking_for_more_labels_gives_more(many_labels):
+    taxonomy, posterior = many_labels
+    marginals, given_ = index_paths(taxonomy).marginals(posterior), []
+    for asked in (2.0, 3.0, 4.0, 6.0):
+        decoder = decoder_of(taxonomy, asked)
+        decoded = decoder.decode(posterior, decoder.solve_multiplicity(marginals))
+        given_.append(np.mean([len(labels) for labels in decoded]))
+    assert given_ == sorted(given_)
+    assert given_[-1] > given_[0] + 2
+
+
 def test_the_multiplicity_of_a_corpus_is_that_of_all_its_documents(many_labels):
     taxonomy, posterior = many_labels
     decoder = decoder_of(taxonomy, 3.0)
@@ -318,6 +380,7 @@ def test_two_equally_likely_paths_are_both_given_when_two_are_asked_for(taxonomy
     assert set(decoder.decode(posterior, multiplicity)[0]) == {FOOD, FRUIT, TOOLS, LADDERS}
 
 
-def test_a_negative_number_of_labels_is_refused():
+@pytest.mark.parametrize("asked", [-1.0, float("nan"), float("inf")])
+def test_a_number_of_labels_that_is_negative_or_not_finite_is_refused(asked):
     with pytest.raises(ValueError, match=r"decoding\.labels_per_document"):
-        DecodingConfig(labels_per_document=-1)
+        DecodingConfig(labels_per_document=asked)

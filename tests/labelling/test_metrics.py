@@ -91,6 +91,11 @@ def test_macro_f1_leaves_out_a_class_that_is_predicted_and_has_no_gold(taxonomy)
     assert found["micro_f1"] == pytest.approx(4 / 6)
 
 
+def test_a_set_with_a_label_too_few_or_too_many_is_no_exact_match(taxonomy):
+    predicted = [{FOOD}, {FOOD, FRUIT, BREAD}, {FOOD, FRUIT}, {TOOLS}]
+    assert set_metrics(predicted, [{FOOD, FRUIT}] * 4, taxonomy)["exact_match"] == 1 / 4
+
+
 def test_a_level_without_gold_or_prediction_counts_zero(taxonomy):
     assert set_metrics([{FOOD}], [{FOOD}], taxonomy)["level_3_f1"] == 0
 
@@ -188,9 +193,10 @@ def test_the_class_table_by_hand(taxonomy):
         for node in (FOOD, KNIVES, BREAD_KNIVES)
     ]
     assert rows == [(10, "food", 1, 3, 4), (21, "knives", 2, 0, 0), (30, "bread_knives", 3, 1, 1)]
-    assert table["precision"][FRUIT] == pytest.approx(1 / 3)
-    assert table["recall"][FRUIT] == pytest.approx(1 / 2)
-    assert table["f1"][FRUIT] == pytest.approx(2 / 5)
+    # right / predicted, right / gold; tools and ladders are never predicted, knives neither predicted nor gold
+    assert table["precision"] == pytest.approx([3 / 4, 1 / 3, 1 / 2, 0, 0, 0, 1])
+    assert table["recall"] == pytest.approx([3 / 3, 1 / 2, 1 / 1, 0, 0, 0, 1])
+    assert table["f1"] == pytest.approx([6 / 7, 2 / 5, 2 / 3, 0, 0, 0, 1])
 
 
 def test_the_level_table_by_hand(taxonomy):

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from teleclass.data.taxonomy import Taxonomy
 from teleclass.labelling.paths import index_paths, path_margins
@@ -84,3 +86,27 @@ def test_the_margin_is_the_gap_between_the_two_best_paths_wherever_they_stand():
 
 def test_the_only_path_is_a_sure_one():
     assert path_margins(np.ones((2, 1))).tolist() == [1, 1]
+
+
+@st.composite
+def taxonomies(draw) -> Taxonomy:
+    """A random DAG of up to ten classes that stand in any order in the file."""
+    order = draw(st.permutations(range(draw(st.integers(2, 10)))))
+    forward = [(order[low], order[high]) for high in range(len(order)) for low in range(high)]
+    edges = draw(st.lists(st.sampled_from(forward), unique=True, max_size=20))
+    return Taxonomy(range(len(order)), [f"c{node}" for node in range(len(order))], edges)
+
+
+@settings(max_examples=60, deadline=None)
+@given(taxonomy=taxonomies(), inner=st.booleans(), seed=st.integers(0, 1000))
+def test_any_taxonomy_has_weights_that_sum_to_one_and_marginals_that_are_probabilities(taxonomy, inner, seed):
+    """The marginal of a class is the sum over the paths that hold it; those of all roots sum to 1."""
+    paths, listed = index_paths(taxonomy, inner), taxonomy.paths(inner)
+    np.testing.assert_allclose(paths.weights.sum(axis=1), 1, atol=1e-6)
+    assert ((paths.weights > 0) != (paths.membership > 0)).nnz == 0
+    posterior = np.random.default_rng(seed).dirichlet(np.ones(len(listed)), size=3)
+    marginals = paths.marginals(posterior)
+    for node in range(taxonomy.n_classes):
+        through = [row for row, path in enumerate(listed) if node in path]
+        np.testing.assert_allclose(marginals[:, node], posterior[:, through].sum(axis=1), atol=1e-9)
+    np.testing.assert_allclose(marginals[:, taxonomy.roots].sum(axis=1), 1, atol=1e-9)

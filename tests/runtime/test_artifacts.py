@@ -43,9 +43,14 @@ def test_a_new_folder_takes_the_place_of_the_old_one_with_none_of_its_files(arti
 def test_an_exception_leaves_the_old_file_and_nothing_half_written(artifacts, error):
     with artifacts.writing("predictions") as partial:
         partial.write_text("old")
-    with pytest.raises(error), artifacts.writing("predictions") as partial:
-        partial.write_text("half of the n")
-        raise error
+
+    def break_off():
+        with artifacts.writing("predictions") as partial:
+            partial.write_text("half of the n")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
     assert artifacts.path("predictions").read_text() == "old"
     assert leftovers(artifacts) == []
 
@@ -54,10 +59,15 @@ def test_an_exception_leaves_the_old_folder_and_nothing_half_written(artifacts):
     with artifacts.writing("model") as partial:
         partial.mkdir()
         (partial / "weights").write_text("old")
-    with pytest.raises(ValueError, match="disk"), artifacts.writing("model") as partial:
-        partial.mkdir()
-        (partial / "weights").write_text("new")
-        raise ValueError("disk")
+
+    def break_off():
+        with artifacts.writing("model") as partial:
+            partial.mkdir()
+            (partial / "weights").write_text("new")
+            raise ValueError("disk")
+
+    with pytest.raises(ValueError, match="disk"):
+        break_off()
     assert (artifacts.path("model") / "weights").read_text() == "old"
     assert leftovers(artifacts) == []
 

@@ -1,0 +1,71 @@
+"""The sentence encoder against sentence-transformers' own encoding."""
+
+import numpy as np
+import pytest
+
+from teleclass.model.encoder import SentenceEncoder
+from teleclass.model.encoding import embedding_dimension
+from teleclass.model.sources import find_model
+
+TEXTS = [
+    "a ripe apple",
+    "",
+    "A Folding LADDER with five steps",
+    "words, that nobody-knows.",
+    "  apple \n",
+    "the loaf had a dark crust, best bakery in town " * 20,  # beyond the 64 tokens of the tiny model
+    "knife",
+]
+
+
+def own_vectors(folder):
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model):
+    return SentenceEncoder(tiny_model, "cpu")
+
+
+@pytest.mark.parametrize("model", ["tiny", "bundled"])
+def test_vectors_equal_sentence_transformers_own(tiny_model, model):
+    folder = tiny_model if model == "tiny" else find_model("bundled")
+    encoder = SentenceEncoder(folder, "cpu")
+    vectors = encoder.encode(TEXTS, 4096)
+    np.testing.assert_allclose(vectors, own_vectors(folder), atol=1e-5)
+    assert vectors.dtype == np.float32
+    assert encoder.dimension == embedding_dimension(folder) == vectors.shape[1]
+
+
+def test_an_empty_text_has_a_vector_of_length_one_of_its_own(encoder):
+    empty, text = encoder.encode(["", "a ripe apple"], 4096)
+    assert np.linalg.norm(empty) == pytest.approx(1, abs=1e-5)
+    assert np.abs(empty - text).max() > 1e-3
+    np.testing.assert_allclose(encoder.encode([""], 4096)[0], empty, atol=1e-5)
+
+
+@pytest.mark.parametrize("budget", [1, 16, 70, 200])
+def test_any_batch_budget_gives_the_same_vectors(encoder, budget):
+    np.testing.assert_allclose(encoder.encode(TEXTS, budget), encoder.encode(TEXTS, 4096), atol=1e-5)
+
+
+def test_texts_are_cut_at_the_given_tokens_but_never_beyond_the_models_own_limit(tiny_model, encoder):
+    short = SentenceEncoder(tiny_model, "cpu", max_tokens=5)  # of which two are special
+    long, cut = "ripe apple pear knife blade", "ripe apple pear"
+    np.testing.assert_allclose(short.encode([long], 4096), encoder.encode([cut], 4096), atol=1e-5)
+    assert np.abs(encoder.encode([long], 4096) - encoder.encode([cut], 4096)).max() > 1e-3
+    assert SentenceEncoder(tiny_model, "cpu", max_tokens=1000).max_tokens == 64
+
+
+def test_no_texts_give_no_rows(encoder):
+    assert encoder.encode([], 4096).shape == (0, 32)
+
+
+def test_bf16_weights_give_float32_vectors_of_length_one_near_the_fp32_ones(tiny_model, encoder):
+    vectors = SentenceEncoder(tiny_model, "cpu", "bfloat16").encode(TEXTS, 4096)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    cosine = (vectors * encoder.encode(TEXTS, 4096)).sum(axis=1)
+    assert (cosine > 0.99).all()
