@@ -31,7 +31,8 @@ class TokenizedTexts:
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> TokenizedTexts:
-    """Tokenise texts once, cut at ``max_tokens``; an empty text has its two special tokens."""
+    """Tokenise texts once, cut at ``max_tokens`` or the model's own limit; an empty text has its two special tokens."""
+    max_tokens = min(max_tokens, tokenizer.model_max_length)
     pieces: list[list[int]] = []
     for start in range(0, len(texts), 1024):
         batch = list(texts[start : start + 1024])

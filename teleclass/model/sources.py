@@ -37,12 +37,18 @@ def find_model(name: str) -> Path:
         if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
             raise ModelError(f"model folder {name} does not exist; give a folder, a hub name, or 'bundled'")
         folder = _from_hub(name)
-    missing = [file for file in NEEDED if not (folder / file).is_file()]
-    if missing:
-        raise ModelError(f"model folder {folder} lacks {' and '.join(missing)}; save model and tokenizer there")
-    if not any((folder / file).is_file() for file in WEIGHTS):
-        raise ModelError(f"model folder {folder} lacks model.safetensors; save the weights in safetensors format")
+    if missing := _lacks(folder):
+        raise ModelError(
+            f"model folder {folder} lacks {' and '.join(missing)}; save model and tokenizer there, the weights in "
+            "safetensors format"
+        )
     return folder
+
+
+def _lacks(folder: Path) -> list[str]:
+    """The needed files that a model folder does not have."""
+    missing = [file for file in NEEDED if not (folder / file).is_file()]
+    return missing if any((folder / file).is_file() for file in WEIGHTS) else [*missing, WEIGHTS[0]]
 
 
 @cache
@@ -71,16 +77,22 @@ def _from_hub(name: str) -> Path:
     wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
     unwanted = ["onnx/*", "openvino/*"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted, local_files_only=True))
+        cached = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted, local_files_only=True))
+        if not _lacks(cached):  # an interrupted download leaves a folder with some of the files
+            return cached
     except HFValidationError:
         raise ModelError(f"model {name!r} is neither a folder nor a hub name") from None
     except OSError:
         pass  # not in the local cache: ask the hub
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted))
+        folder = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted))
+        # Without a network the hub's client gives what it has, the remains of an interrupted download too.
+        reason = f"the cached copy lacks {' and '.join(missing)}" if (missing := _lacks(folder)) else ""
     except Exception as error:  # the hub's client raises a dozen unrelated types when offline
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if reason:
         raise ModelError(
             f"model {name!r} is not in the local cache and could not be downloaded ({reason[:120]}); "
             "give a local folder, or --preset offline for the bundled model"
-        ) from None
+        )
+    return folder

@@ -1,0 +1,118 @@
+"""The training table as arrays, on the seven-class data set: classes 10 to 30 stand at positions 0 to 6."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import TRAIN
+from transformers import AutoModel, AutoTokenizer
+
+from teleclass.data.dataset import read_dataset
+from teleclass.errors import TeleclassError
+from teleclass.model.classifier import LabelMatchingClassifier
+from teleclass.model.training_set import training_documents
+
+COLUMNS = ["source", "document", "row", "text", "positives", "ignored", "weight"]
+TABLE = [
+    ["corpus", "b", 1, None, [10, 12], [30], 0.5],
+    ["corpus", "a", 0, None, [10, 11], [], 1.5],
+    ["nearest", "b", 1, None, [10, 12, 20, 21, 30], [], 0.25],
+    ["generated", "x", -1, "ripe apple ladder", [20], [21, 22, 30], 1.75],
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Through a file, as the training reads it: lists come back as arrays."""
+    file = tmp_path / "training_set.parquet"
+    pd.DataFrame(TABLE, columns=COLUMNS).astype({"weight": np.float32}).to_parquet(file, index=False)
+    return pd.read_parquet(file)
+
+
+@pytest.fixture
+def data(data_dir):
+    return read_dataset(data_dir)
+
+
+@pytest.fixture
+def documents(table, data, tokenizer):
+    return training_documents(table, data, tokenizer, 64)
+
+
+def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(documents, tokenizer):
+    texts = [TRAIN["b"], TRAIN["a"], TRAIN["b"], "ripe apple ladder"]
+    assert len(documents) == len(documents.tokens) == 4
+    for row, text in enumerate(texts):
+        assert documents.tokens[row].tolist() == tokenizer(text)["input_ids"]
+    assert documents.rows.tolist() == [1, 0, 1, -1]
+    assert (documents.n_classes, documents.pad_id) == (7, 0)
+
+
+def test_targets_are_class_positions_and_ignored_classes_do_not_count(documents):
+    targets, counted = documents.targets([3, 0, 2])
+    assert targets.tolist() == [
+        [0, 0, 0, 1, 0, 0, 0],  # 20 tools
+        [1, 0, 1, 0, 0, 0, 0],  # 10 food, 12 bread
+        [1, 0, 1, 1, 1, 0, 1],  # and by 20 tools, 21 knives to 30 bread knives
+    ]
+    assert counted.tolist() == [
+        [1, 1, 1, 1, 0, 0, 0],  # 21, 22 and 30 lie under tools
+        [1, 1, 1, 1, 1, 1, 0],  # 30 lies under bread
+        [1, 1, 1, 1, 1, 1, 1],
+    ]
+    assert targets.dtype == counted.dtype == np.float32
+
+
+def test_targets_of_rows_in_an_array_are_those_of_the_list(documents):
+    for from_array, from_list in zip(documents.targets(np.array([1, 3])), documents.targets([1, 3]), strict=True):
+        np.testing.assert_array_equal(from_array, from_list)
+
+
+def test_a_batch_holds_the_rows_asked_for_in_their_order(documents):
+    batch = documents.batch([3, 1])
+    generated, first = documents.tokens[3].tolist(), documents.tokens[1].tolist()
+    padding = len(first) - len(generated)
+    assert padding > 0
+    assert batch["input_ids"].tolist() == [generated + [0] * padding, first]
+    assert batch["attention_mask"].tolist() == [[1] * len(generated) + [0] * padding, [1] * len(first)]
+    assert batch["weights"].tolist() == [1.75, 1.5]
+    assert {name: value.dtype for name, value in batch.items()} == {
+        "input_ids": torch.int64, "attention_mask": torch.int64,
+        "targets": torch.float32, "counted": torch.float32, "weights": torch.float32,
+    }  # fmt: skip
+    for name, array in zip(("targets", "counted"), documents.targets([3, 1]), strict=True):
+        assert batch[name].tolist() == array.tolist()
+
+
+def test_a_batch_is_what_the_classifier_takes(documents, tiny_model):
+    torch.manual_seed(0)
+    classifier = LabelMatchingClassifier.from_backbone(tiny_model, 7, 5)
+    loss = classifier(**documents.batch([0, 1, 2, 3]))
+    assert loss.shape == ()
+    assert loss.item() > 0
+
+
+def test_texts_are_cut_at_max_tokens(table, data, tokenizer):
+    assert training_documents(table, data, tokenizer, 8).tokens.lengths.tolist() == [8, 8, 8, 5]
+
+
+def test_more_tokens_than_the_model_has_places_for_are_cut_at_its_limit(table, data, tokenizer, tiny_model):
+    """The tiny model has 64 positions, and its tokenizer says so; the encoder keeps to that limit too."""
+    table.loc[3, "text"] = "ripe apple " * 100
+    documents = training_documents(table, data, tokenizer, 1000)
+    assert documents.tokens.lengths.max() == 64
+    batch = documents.batch([3])
+    AutoModel.from_pretrained(tiny_model)(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+
+
+def test_an_empty_table_is_told_in_one_line(table, data, tokenizer):
+    with pytest.raises(TeleclassError, match="training set is empty") as caught:
+        training_documents(table[:0], data, tokenizer, 64)
+    assert "\n" not in str(caught.value)
