@@ -97,6 +97,7 @@ def encode_texts(
         for worker in workers:
             worker.terminate()
             worker.join()
+        tasks.cancel_join_thread()  # else the program would wait at its end for texts that nobody reads any more
     return EncodingReport(
         documents=sum(len(chunk) for chunk in mine),
         seconds=seconds or time.perf_counter() - started,
