@@ -62,9 +62,10 @@ class LabelMatchingClassifier(PreTrainedModel):
     def from_backbone(cls, folder: Path, n_classes: int, class_dimension: int) -> LabelMatchingClassifier:
         """A classifier over a pretrained BERT with a head still to be set, see :mod:`teleclass.model.head`."""
         backbone_config = AutoConfig.from_pretrained(folder)
-        config = LabelMatchingConfig(
-            backbone=backbone_config.to_dict(), n_classes=n_classes, class_dimension=class_dimension
-        )
+        # A dtype kept here would round the weights again at every load; the folder's path says nothing elsewhere.
+        backbone = backbone_config.to_dict() | {"dtype": "float32"}
+        backbone.pop("_name_or_path", None)
+        config = LabelMatchingConfig(backbone=backbone, n_classes=n_classes, class_dimension=class_dimension)
         model = cls(config)
         model.backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, **_without_pooler(backbone_config))
         return model

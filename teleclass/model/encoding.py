@@ -128,7 +128,9 @@ def embedding_dimension(model: Path) -> int:
 def _pooled_width(pooling: dict[str, Any]) -> int:
     """Width after a pooling module: the token vectors' own, once for every kind of pooling that is switched on."""
     width = pooling.get("word_embedding_dimension") or pooling.get("embedding_dimension") or 0
-    kinds = sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_"))
+    modes = pooling.get("pooling_mode")  # a name or a list of names; older files have a switch for each
+    switched_on = sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_"))
+    kinds = len(modes) if isinstance(modes, list) else switched_on
     return int(width) * max(1, kinds)
 
 

@@ -51,7 +51,6 @@ def _lacks(folder: Path) -> list[str]:
     return missing if any((folder / file).is_file() for file in WEIGHTS) else [*missing, WEIGHTS[0]]
 
 
-@cache
 def model_digest(name: str) -> str:
     """SHA-256 of a model's configuration, tokenizer and weights: the same files make the same results."""
     folder = find_model(name)

@@ -136,8 +136,8 @@ def test_iterating_an_epoch_again_gives_the_same_batches():
 
 
 def test_documents_of_like_length_stand_together_but_short_ones_not_first():
-    lengths = np.random.default_rng(1).integers(2, 100, 2048)
+    lengths = np.random.default_rng(1).integers(2, 100, 512)  # one pool of 32 batches
     batches = list(RankBatches(lengths, 16, 0, 1, seed=0))
     assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 10  # 16 random ones lie about 86 apart
     means = [lengths[batch].mean() for batch in batches]
-    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.4  # sorted batches: nearly 1 within each pool
+    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5  # 1 where the sorted batches stay in their order

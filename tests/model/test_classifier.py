@@ -129,3 +129,24 @@ def test_the_saved_configuration_says_what_it_is(classifier, tmp_path):
     )
     assert (content["backbone"]["model_type"], content["backbone"]["hidden_size"]) == ("bert", 32)
     assert type(AutoConfig.from_pretrained(tmp_path)) is LabelMatchingConfig
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("load", [LabelMatchingClassifier.from_pretrained, AutoModel.from_pretrained])
+def test_over_a_backbone_in_half_precision_it_is_saved_and_loaded_in_fp32(tiny_model, tokens, tmp_path, dtype, load):
+    """Many models on the hub are stored so; what was trained in fp32 must not be rounded when it is loaded."""
+    AutoModel.from_pretrained(tiny_model, dtype=dtype).save_pretrained(tmp_path / "half")
+    classifier = LabelMatchingClassifier.from_backbone(tmp_path / "half", n_classes=7, class_dimension=5).eval()
+    with torch.no_grad():
+        for weight in classifier.parameters():
+            weight.mul_(1 + 2**-20)  # as a training step that half precision cannot tell
+    classifier.save_pretrained(tmp_path / "saved")
+    loaded = load(tmp_path / "saved").eval()
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    np.testing.assert_array_equal(logits_of(loaded, tokens, [0, 1]), logits_of(classifier, tokens, [0, 1]))
+
+
+def test_the_saved_configuration_does_not_name_the_folder_of_the_backbone(classifier, tiny_model, tmp_path):
+    """That is a place on one person's machine, and the model is handed on."""
+    classifier.save_pretrained(tmp_path)
+    assert str(tiny_model) not in (tmp_path / "config.json").read_text("utf-8")

@@ -153,3 +153,15 @@ def test_the_program_ends_after_a_worker_failed_with_long_texts_still_waiting(tm
 def test_a_machine_without_a_chunk_starts_nothing(tmp_path, tiny_model):
     report = encode_texts(["one text"], tmp_path / "not_there.npy", tiny_model, ["cpu"], share=(1, 2))
     assert (report.documents, report.documents_per_second) == (0, 0)
+
+
+@pytest.mark.parametrize("kinds", [("mean",), ("mean", "cls")], ids="+".join)
+def test_the_width_is_that_of_a_model_which_this_sentence_transformers_saved(tmp_path, tiny_model, kinds):
+    """Version 6 writes its pooling modes as a name or a list of names, earlier ones as one switch each."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    modules = [Transformer(str(tiny_model)), Pooling(32, kinds if len(kinds) > 1 else kinds[0])]
+    model = SentenceTransformer(modules=modules, device="cpu")
+    model.save(str(tmp_path))
+    assert embedding_dimension(tmp_path) == model.encode(["apple"]).shape[1] == 32 * len(kinds)

@@ -90,3 +90,14 @@ def test_the_consumer_may_still_train_between_two_batches(classifier, tokens):
     assert torch.is_grad_enabled()
     assert not torch.is_autocast_enabled("cpu")
     next(batches)
+
+
+def test_bf16_results_of_the_function_come_as_float32(tokens):
+    """numpy has no bf16."""
+    one = forward_batches(
+        lambda ids, mask: mask.sum(dim=1, keepdim=True).to(torch.bfloat16),
+        tokens, np.array([0]), pad_id=0, device="cpu", dtype=torch.bfloat16,
+    )  # fmt: skip
+    ((rows, values),) = one
+    assert values.dtype == np.float32
+    assert (rows.tolist(), values.tolist()) == ([0], [[tokens.lengths[0]]])

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from teleclass.errors import ModelError
+from teleclass.model import sources
 from teleclass.model.sources import BUNDLED_SHA256, find_model, model_digest
 from teleclass.runtime.artifacts import file_digest
 
@@ -116,6 +117,38 @@ def test_a_copy_has_the_same_digest_and_any_change_another(model_copy, tiny_mode
     (model_copy / "README.md").write_text("no part of the model")
     model_digest.cache_clear()
     assert model_digest(str(model_copy)) == own
+
+
+@pytest.mark.parametrize("content", [None, b"other weights"], ids=["missing", "changed"])
+def test_bundled_weights_that_are_not_the_official_ones_are_refused(tmp_path, monkeypatch, content):
+    package = tmp_path / f"a_bundled_package_{content is None}"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    if content is not None:
+        (package / "model" / "model.safetensors").write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sources, "BUNDLED_PACKAGE", package.name)
+    assert "is not the official all-MiniLM-L6-v2" in error_of("bundled")
+
+
+def test_without_the_bundled_package_the_command_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setattr(sources, "BUNDLED_PACKAGE", "a_package_that_is_not_here")
+    assert "pip install 'teleclass[offline]'" in error_of("bundled")
+
+
+def test_a_folder_may_stand_in_the_home_folder_or_the_working_directory(model_copy, monkeypatch):
+    monkeypatch.setenv("HOME", str(model_copy.parent))
+    monkeypatch.chdir(model_copy.parent)
+    assert find_model("~/model") == model_copy
+    assert find_model("model").resolve() == model_copy  # before any model of that name on the hub
+
+
+def test_a_model_that_is_saved_again_has_a_new_digest_in_the_same_process(model_copy):
+    """As in a notebook that trains a model anew between two experiments: the second must not take it for the old."""
+    before = model_digest(str(model_copy))
+    content = (model_copy / "model.safetensors").read_bytes()
+    (model_copy / "model.safetensors").write_bytes(content + b" ")
+    assert model_digest(str(model_copy)) != before
 
 
 # --- the hub
