@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
@@ -86,7 +89,6 @@ def _encode(arguments: list[str]) -> int:
 
 def _ui(arguments: list[str]) -> int:
     import argparse
-    import subprocess
 
     from teleclass.runtime.tracking import tracking_uri, ui_command
 
@@ -96,13 +98,25 @@ def _ui(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     command, environment = ui_command(options.port, options.host)
     print(f"MLflow UI on {tracking_uri()}: http://{options.host}:{options.port} (Ctrl-C ends it)", flush=True)
-    server = subprocess.Popen(command, env=environment)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         return server.wait()
     except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
         return 0
+    finally:
+        _end_group(server)
+
+
+def _end_group(server: subprocess.Popen) -> None:
+    """End a server and the workers that it started; they get ten seconds to do so themselves."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
 
 
 if __name__ == "__main__":
