@@ -76,7 +76,8 @@ def _encode(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     set_up_console()
     from teleclass.data.dataset import read_dataset
-    from teleclass.phases.encode import EncoderConfig, check, encode_folder
+    from teleclass.model.embedding import EncoderConfig
+    from teleclass.phases.encode import check, encode_folder
 
     encoder = EncoderConfig(options.model, options.devices, options.max_tokens, options.tokens_per_batch)
     data = read_dataset(Path(options.data_dir))

@@ -13,20 +13,31 @@ from typing import Any
 
 from teleclass.data.layout import SAMPLE_DIR
 from teleclass.errors import TeleclassError
+from teleclass.labelling.affinity import EnrichmentConfig
 from teleclass.labelling.augmentation import AugmentationConfig
+from teleclass.labelling.core_classes import AnnotationConfig
 from teleclass.labelling.decoding import DecodingConfig
-from teleclass.labelling.em import LabellingConfig
 from teleclass.labelling.expansion import ExpansionConfig
-from teleclass.phases.encode import EncoderConfig
+from teleclass.labelling.generation import GenerationConfig
+from teleclass.labelling.phrases import PhraseConfig
+from teleclass.labelling.refinement import RefinementConfig
+from teleclass.labelling.selection import LabellingConfig
+from teleclass.model.embedding import EncoderConfig
+from teleclass.model.training import TrainingConfig
 from teleclass.phases.predict import PredictionConfig
-from teleclass.phases.train import TrainingConfig
 from teleclass.runtime.ds_config import DEFAULT_FILE
+from teleclass.runtime.llm import LlmConfig
 from teleclass.runtime.tracking import TrackingConfig
 
 PHASE_NAMES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "offline": {"encoder.model": "bundled", "training.model": "bundled", "training.epochs": 2},
+    "offline": {
+        "encoder.model": "bundled",
+        "training.model": "bundled",
+        "training.epochs": 2,
+        "training.max_steps": 500,
+    },
     "full": {
         "encoder.model": "sentence-transformers/all-mpnet-base-v2",
         "training.model": "google-bert/bert-base-uncased",
@@ -72,11 +83,17 @@ class ExperimentConfig:
     force: str = ""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     labelling: LabellingConfig = field(default_factory=LabellingConfig)
+    enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)
+    phrases: PhraseConfig = field(default_factory=PhraseConfig)
+    annotation: AnnotationConfig = field(default_factory=AnnotationConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
     expansion: ExpansionConfig = field(default_factory=ExpansionConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
+    llm: LlmConfig = field(default_factory=LlmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:

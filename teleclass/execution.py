@@ -69,6 +69,11 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             )
             prints.update(dict.fromkeys(phase.outputs, print_))
             found = work.artifacts.marker(phase.name)
+            if found is not None and found.is_partial and not forced:
+                log.info(
+                    "  %s stopped before it was done the last time; it and what follows are done again", phase.name
+                )
+                forced = True
             if found is not None and not forced and found.fingerprint == print_:
                 marker = found if work.artifacts.is_complete(found, phase.outputs) else None
         title = f"[{number}/{len(phases)}] {phase.name}"
@@ -96,6 +101,7 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     ranks = work.ranks
     work.notes.clear()
     work.tags.clear()
+    work.is_reusable = True
     work.worker_peak = MemoryPeak(0.0, 0.0)
     reset_gpu_peak()
     reset_rss_peak()
@@ -107,7 +113,7 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     ranks.barrier()
     here = peak()
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
-    marker = Marker(print_, seconds, found, dict(work.tags))
+    marker = Marker(print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable)
     if ranks.is_first:
         work.artifacts.complete(phase.name, marker, phase.outputs)
         work.tracker.metrics(

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from teleclass.runtime.devices import let_threads_sleep
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
 from teleclass.runtime.launcher import launch, ranks_to_launch
+from teleclass.runtime.llm import llm_print
 from teleclass.runtime.tracking import Tracker, tracking_uri
 from teleclass.runtime.workplace import Workplace
 
@@ -40,18 +41,22 @@ PHASES = (
     Phase(
         "label",
         label.run,
-        lambda c: (c.labelling, c.decoding),
+        lambda c: (label_options(c),),
         inputs=("document_embeddings", "class_embeddings"),
-        outputs=("pseudo_labels", "label_model"),
-        depends_on=lambda c, data, ranks: [c.labelling, c.decoding],
+        outputs=("pseudo_labels", "label_model", "class_terms", "annotations"),
+        depends_on=lambda c, data, ranks: [
+            c.labelling, c.decoding, c.enrichment, c.phrases, c.annotation, c.refinement, llm_print(c.llm)
+        ],
+        check=lambda c, data, ranks: label.check(data, label_options(c)),
+        version=2,
     ),
     Phase(
         "augment",
         augment.run,
-        lambda c: (c.augmentation, c.decoding),
-        inputs=("pseudo_labels", "label_model", "document_embeddings"),
-        outputs=("augmented",),
-        depends_on=lambda c, data, ranks: c.augmentation,
+        lambda c: (c.augmentation, c.generation, c.decoding, c.llm),
+        inputs=("pseudo_labels", "label_model", "document_embeddings", "class_terms"),
+        outputs=("augmented", "augmentation"),
+        depends_on=lambda c, data, ranks: [c.augmentation, c.generation, llm_print(c.llm)],
         check=lambda c, data, ranks: augment.check(data, c.augmentation),
     ),
     Phase(
@@ -65,12 +70,13 @@ PHASES = (
     Phase(
         "train",
         train.run,
-        lambda c: (c.training, c.deepspeed_file),
+        lambda c: (c.training, c.deepspeed_file, relabelling(c)),
         inputs=("training_set", "label_model", "document_embeddings"),
         outputs=("model", "ds_config"),
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
             file_digest(c.deepspeed_file), ranks.world_size,
+            [c.training.self_training_rounds, relabelling(c)] if c.training.self_training_rounds else [],
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
@@ -90,12 +96,22 @@ PHASES = (
         "evaluate",
         evaluate.run,
         lambda c: (),
-        inputs=("predictions", "class_scores", "pseudo_labels", "augmented"),
+        inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations"),
         outputs=("metrics", "class_metrics", "level_metrics", "report"),
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
         check=lambda c, data, ranks: evaluate.check(data),
     ),
 )  # fmt: skip
+
+
+def label_options(config: ExperimentConfig) -> label.LabelOptions:
+    """The sections that the label phase is handed."""
+    return label.LabelOptions(**{one.name: getattr(config, one.name) for one in fields(label.LabelOptions)})
+
+
+def relabelling(config: ExperimentConfig) -> train.Relabelling:
+    """What self-training is told of the other sections."""
+    return train.Relabelling(config.decoding, config.prediction.classifier_weight, config.expansion.weight_floor)
 
 
 @dataclass(frozen=True)
@@ -244,7 +260,7 @@ def _corpus_summary(data: Dataset) -> str:
 def _log_artifacts(work: Workplace) -> None:
     for name in ("ds_config", "submission", "metrics", "report"):
         work.tracker.artifact(work.artifacts.path(name))
-    for name in ("class_metrics", "level_metrics"):
+    for name in ("class_metrics", "level_metrics", "augmentation"):
         columns = evaluate.read_table(work.artifacts, name)
         if columns:
             work.tracker.table(name, columns)

@@ -6,16 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from teleclass.data.corpus import Corpus, read_corpus
-from teleclass.data.layout import Layout, find_layout
+from teleclass.data.layout import (
+    CORPUS_TERMS,
+    INITIAL_CORE_CLASSES,
+    LLM_TERMS,
+    REFINED_CORE_CLASSES,
+    Layout,
+    find_layout,
+)
 from teleclass.data.taxonomy import Taxonomy, read_taxonomy
 
 
 @dataclass(frozen=True)
 class Dataset:
+    """A taxonomy and its documents; ``is_limited`` where only the first documents of each file were taken."""
+
     folder: Path
     layout: Layout
     taxonomy: Taxonomy
     corpus: Corpus
+    is_limited: bool = False
 
     def input_files(self) -> dict[str, Path]:
         """The existing files that labels are made from, by their role (gold is none of them)."""
@@ -28,6 +38,10 @@ class Dataset:
             "test_corpus": self.layout.test_corpus,
             "generated_documents": self.layout.generated_documents,
             "generated_labels": self.layout.generated_labels,
+            "llm_terms": LLM_TERMS,
+            "corpus_terms": CORPUS_TERMS,
+            "initial_core_classes": INITIAL_CORE_CLASSES,
+            "refined_core_classes": REFINED_CORE_CLASSES,
         }
         return {role: self.folder / name for role, name in roles.items() if (self.folder / name).exists()}
 
@@ -40,4 +54,5 @@ def read_dataset(data_dir: Path, max_documents: int | None = None) -> Dataset:
     InputError : anything in it that cannot be used, with file and line.
     """
     layout = find_layout(data_dir)
-    return Dataset(data_dir, layout, read_taxonomy(data_dir, layout), read_corpus(data_dir, layout, max_documents))
+    taxonomy, corpus = read_taxonomy(data_dir, layout), read_corpus(data_dir, layout, max_documents)
+    return Dataset(data_dir, layout, taxonomy, corpus, is_limited=max_documents is not None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teleclass.data.jsonfile import class_positions, read_by_document
 from teleclass.data.layout import Layout
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.data.textfile import class_id, pairs
+from teleclass.data.textfile import pairs
 from teleclass.errors import InputError
 
 
@@ -49,52 +49,20 @@ def read_generated(data_dir: Path, layout: Layout, taxonomy: Taxonomy) -> list[G
 
 
 def _read_labels(path: Path, taxonomy: Taxonomy) -> dict[str, tuple[int, frozenset[int]]]:
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError("the file does not exist; the generated documents need it", path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path) from None
-    except UnicodeDecodeError:
-        raise InputError("is not valid UTF-8; save the file as UTF-8", path) from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"is not valid JSON: {error.msg}", path, error.lineno) from None
-    except (RecursionError, ValueError):
-        raise InputError("is JSON that is nested too deeply or holds a number that is too long", path) from None
-    if not isinstance(content, dict):
-        raise InputError("expected one JSON object, keyed by document id", path)
+    if not path.exists():
+        raise InputError("the file does not exist; the generated documents need it", path)
 
     def positions(numbers: Any, document: str) -> list[int]:
-        if not isinstance(numbers, list):
-            raise InputError(f"document {document!r}: expected a list of classes, not {numbers!r}", path)
-        found = []
-        for number in numbers:
-            try:
-                identity = class_id(str(number), path, 1)
-            except InputError as error:
-                raise InputError(f"document {document!r}: {error.problem}", path) from None
-            if identity not in taxonomy.position:
-                raise InputError(f"document {document!r} names class {number}, which is not in the class file", path)
-            found.append(taxonomy.position[identity])
-        return found
+        return class_positions(numbers, document, path, taxonomy)
 
     labels = {}
-    for document, entry in content.items():
+    for document, entry in read_by_document(path).items():
         if not isinstance(entry, dict) or "core_classes" not in entry:
             raise InputError(f"document {document!r} has no 'core_classes'", path)
         core = entry["core_classes"]
         cores = positions(core if isinstance(core, list) else [core], document)
         if len(cores) != 1:
             raise InputError(f"document {document!r} names {len(cores)} core classes, expected one", path)
-        path_classes = positions(entry.get("with ancestors", []), document) or _first_path(cores[0], taxonomy)
+        path_classes = positions(entry.get("with ancestors", []), document) or taxonomy.first_path(cores[0])
         labels[str(document)] = cores[0], frozenset([*cores, *path_classes])
     return labels
-
-
-def _first_path(node: int, taxonomy: Taxonomy) -> list[int]:
-    """The classes above a class along its first parents, for a document that names its core class alone."""
-    path = []
-    while parents := taxonomy.parents(node):
-        node = parents[0]
-        path.append(node)
-    return path

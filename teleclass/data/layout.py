@@ -7,6 +7,12 @@ from pathlib import Path
 
 from teleclass.errors import InputError
 
+LLM_TERMS = "train/llm_enrichment.txt"
+CORPUS_TERMS = "train/enrichment.txt"
+INITIAL_CORE_CLASSES = "train/init_core_classes.json"
+REFINED_CORE_CLASSES = "train/refined_core_classes.json"
+"""Intermediate results as published with TELEClass, at the same place in both layouts."""
+
 SAMPLE_DIR = Path(__file__).parent / "sample"
 
 

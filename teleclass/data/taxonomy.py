@@ -84,6 +84,20 @@ class Taxonomy:
     def children(self, node: int) -> list[int]:
         return list(self.graph.successors(node))
 
+    def siblings(self, node: int) -> list[int]:
+        """The other children of a class's parents, ascending; the other roots for a root."""
+        around: set[int] = set(self.roots)
+        if parents := self.parents(node):
+            around = set().union(*(self.children(parent) for parent in parents))
+        return sorted(around - {node})
+
+    def first_path(self, node: int) -> tuple[int, ...]:
+        """The classes from a root down to ``node``, along first parents."""
+        path = [node]
+        while parents := self.parents(path[-1]):
+            path.append(parents[0])
+        return tuple(reversed(path))
+
     @cached_property
     def _ancestors(self) -> list[frozenset[int]]:
         above: list[frozenset[int]] = [frozenset()] * self.n_classes
@@ -172,19 +186,33 @@ def read_taxonomy(data_dir: Path, layout: Layout) -> Taxonomy:
     ids, names = _read_classes(data_dir / layout.classes)
     position = {number: index for index, number in enumerate(ids)}
     edges = _read_edges(data_dir / layout.hierarchy, position, names)
-    by_name = {_plain(name): index for index, name in enumerate(names)}
-    keywords = _read_by_name(data_dir / layout.keywords, ":", "name:keyword,keyword", by_name)
-    descriptions = _read_by_name(data_dir / layout.descriptions, "\t", "name<TAB>description", by_name)
+    keywords = read_keywords(data_dir / layout.keywords, names)
+    descriptions = _read_by_name(data_dir / layout.descriptions, "\t", "name<TAB>description", names)
     try:
         return Taxonomy(
             ids,
             names,
             edges,
-            {index: words for index, text in keywords.items() if (words := _split_keywords(text))},
+            keywords,
             {index: text for index, text in descriptions.items() if text},
         )
     except InputError as error:
         raise InputError(error.problem, data_dir / layout.hierarchy) from None
+
+
+def read_keywords(path: Path, names: Sequence[str]) -> dict[int, list[str]]:
+    """Keywords by class position, from lines ``name:keyword,keyword`` in which an underscore is a blank.
+
+    Parameters
+    ----------
+    names : the class names, by position; an absent file and a class without keywords give none.
+
+    Raises
+    ------
+    InputError : a broken line, an unknown class, or one that stands twice.
+    """
+    found = _read_by_name(path, ":", "name:keyword,keyword", names)
+    return {index: words for index, text in found.items() if (words := _split_keywords(text))}
 
 
 def _read_classes(path: Path) -> tuple[list[int], list[str]]:
@@ -222,10 +250,11 @@ def _read_edges(path: Path, position: dict[int, int], names: list[str]) -> list[
     return edges
 
 
-def _read_by_name(path: Path, separator: str, expected: str, by_name: dict[str, int]) -> dict[int, str]:
+def _read_by_name(path: Path, separator: str, expected: str, names: Sequence[str]) -> dict[int, str]:
     """The right-hand side by class position; an absent file is an empty one."""
     if not path.exists():
         return {}
+    by_name = {_plain(name): index for index, name in enumerate(names)}
     found: dict[int, str] = {}
     line_of: dict[int, int] = {}
     for line, left, right in pairs(path, separator, expected):

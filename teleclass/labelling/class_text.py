@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from teleclass.data.taxonomy import Taxonomy
 
 
-def class_views(taxonomy: Taxonomy) -> list[list[str]]:
+def class_views(taxonomy: Taxonomy, terms: Mapping[int, Sequence[str]] | None = None) -> list[list[str]]:
     """The texts whose mean embedding represents each class, one list a class.
+
+    Parameters
+    ----------
+    terms : key terms found for classes, which stand in for keywords where the taxonomy gives none.
 
     With keywords or a description: a template with them, and the same with the path written out. Without: the
     name, a template with the name, and the path. The bare name is left out where keywords are known: it is often
     vague, and the other two were better without it on every corpus measured.
     """
-    first_path: dict[int, tuple[int, ...]] = {}
-    for path in taxonomy.paths(stop_at_inner=True):
-        first_path.setdefault(path[-1], path)
-    return [_views_of(taxonomy, index, first_path[index]) for index in range(taxonomy.n_classes)]
+    keywords = {**(terms or {}), **taxonomy.keywords}
+    return [_views_of(taxonomy, index, keywords.get(index, ())) for index in range(taxonomy.n_classes)]
 
 
-def _views_of(taxonomy: Taxonomy, index: int, path: Sequence[int]) -> list[str]:
+def _views_of(taxonomy: Taxonomy, index: int, keywords: Sequence[str]) -> list[str]:
     name = readable(taxonomy.names[index])
-    route = f"{name} ({' > '.join(readable(taxonomy.names[node]) for node in path)})"
+    route = f"{name} ({route_of(taxonomy, index)})"
     details = []
-    if index in taxonomy.keywords:
-        details.append(", ".join(taxonomy.keywords[index]))
+    if keywords:
+        details.append(", ".join(keywords))
     if index in taxonomy.descriptions:
         details.append(taxonomy.descriptions[index].rstrip(". "))
     if not details:
         return [name, f"This text is about {name}.", f"This text is about {route}."]
     about = ". ".join(details)
     return [f"This text is about {name}: {about}.", f"This text is about {route}: {about}."]
+
+
+def route_of(taxonomy: Taxonomy, node: int) -> str:
+    """A class's way from its root over first parents, as text: ``tools > knives``."""
+    return " > ".join(readable(taxonomy.names[step]) for step in taxonomy.first_path(node))
 
 
 def readable(name: str) -> str:

@@ -77,7 +77,7 @@ class Decoder:
             chosen = self._many_paths(marginals, candidates, multiplicity)
         else:
             chosen = self._one_path(posterior, candidates)
-        return [self._closed(candidates[row][chosen[row]].tolist(), marginals[row]) for row in range(len(posterior))]
+        return [self.close(candidates[row][chosen[row]].tolist(), marginals[row]) for row in range(len(posterior))]
 
     def multiplicity(self, posterior_of: Callable[[np.ndarray], np.ndarray], n_documents: int) -> float:
         """The multiplicity for :meth:`decode`, solved on a sample of the documents; 1 where no number was given.
@@ -135,7 +135,7 @@ class Decoder:
 
         return _best_sets(terms, candidates.shape, largest)
 
-    def _closed(self, chosen: list[int], marginals: np.ndarray) -> list[int]:
+    def close(self, chosen: list[int], marginals: np.ndarray) -> list[int]:
         """Add to each class without a parent in the set its most probable parent, up to a root."""
         labels = set(chosen)
         waiting = list(chosen)

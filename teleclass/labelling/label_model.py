@@ -10,8 +10,11 @@ import numpy as np
 from teleclass.labelling.paths import PathIndex
 from teleclass.labelling.similarity import softmax, unit
 
-PRIOR_TEMPERATURE = 0.02
-"""Temperature at which the prior was learnt; it scales the log prior where it is added to path scores."""
+TEMPERATURE = 0.02
+"""Temperature of the path posterior in soft EM, in cosine."""
+
+
+HEAD_FIELDS = ("class_vectors", "document_shift", "log_prior", "temperature")
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,21 @@ class LabelHead:
     ----------
     class_vectors : (C, D), unit rows.
     document_shift : (D,), taken off every document vector before it is scaled to length one.
-    log_prior : (C_end,) = (P,), log probability of each path; zeros when the prior is uniform.
+    log_prior : (P,), log probability of each path; all equal when the prior is uniform.
+    temperature : of the posterior that the head was fitted with, in cosine; it scales the log prior where that is
+        added to path scores.
     """
 
     class_vectors: np.ndarray
     document_shift: np.ndarray
     log_prior: np.ndarray
+    temperature: float = TEMPERATURE
+
+    @classmethod
+    def from_texts(cls, class_vectors: np.ndarray, n_paths: int, temperature: float = TEMPERATURE) -> LabelHead:
+        """Class texts alone, every path as likely as any other."""
+        n_dimensions = class_vectors.shape[1]
+        return cls(unit(class_vectors), np.zeros(n_dimensions, np.float32), np.zeros(n_paths, np.float32), temperature)
 
     def documents(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings as this head sees them, shape (rows, D)."""
@@ -38,6 +50,10 @@ class LabelHead:
         """Cosine of documents and classes, shape (rows, C)."""
         return self.documents(embeddings) @ self.class_vectors.T
 
+    def path_evidence(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
+        """Path scores with the prior, in cosine, shape (rows, P)."""
+        return paths.path_scores(self.class_scores(embeddings)) + self.temperature * self.log_prior
+
 
 @dataclass(frozen=True)
 class LabelModel:
@@ -46,7 +62,7 @@ class LabelModel:
     Attributes
     ----------
     sharpness : divides path scores, in standard deviations of a document's class scores.
-    choice : which form was chosen, "corpus prior", "uniform prior" or "both".
+    choice : which form was chosen, "corpus prior", "uniform prior", "both" or "class texts".
     reason : why, in one sentence.
     """
 
@@ -61,16 +77,14 @@ class LabelModel:
         for head in self.heads:
             scores = head.class_scores(embeddings)
             spread = scores.std(axis=1, keepdims=True)
-            evidence = paths.path_scores(scores) + PRIOR_TEMPERATURE * head.log_prior
+            evidence = paths.path_scores(scores) + head.temperature * head.log_prior
             total += softmax(evidence / (self.sharpness * np.maximum(spread, 1e-6)))
         return total / len(self.heads)
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""
         arrays = {
-            f"{field}_{number}": getattr(head, field)
-            for number, head in enumerate(self.heads)
-            for field in ("class_vectors", "document_shift", "log_prior")
+            f"{field}_{number}": getattr(head, field) for number, head in enumerate(self.heads) for field in HEAD_FIELDS
         }
         with path.open("wb") as stream:
             np.savez(
@@ -86,7 +100,12 @@ class LabelModel:
         with np.load(path) as stored:
             n_heads = sum(name.startswith("class_vectors_") for name in stored.files)
             heads = tuple(
-                LabelHead(stored[f"class_vectors_{n}"], stored[f"document_shift_{n}"], stored[f"log_prior_{n}"])
+                LabelHead(
+                    stored[f"class_vectors_{n}"],
+                    stored[f"document_shift_{n}"],
+                    stored[f"log_prior_{n}"],
+                    float(stored[f"temperature_{n}"]),
+                )
                 for n in range(n_heads)
             )
             return cls(heads, float(stored["sharpness"]), str(stored["choice"]), str(stored["reason"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,17 @@ class TrainingDocuments:
             targets[offset, self.positives[row]] = 1
             counted[offset, self.ignored[row]] = 0
         return targets, counted
+
+    def relabelled(
+        self, rows: np.ndarray, positives: list[np.ndarray], ignored: list[np.ndarray], weights: np.ndarray
+    ) -> TrainingDocuments:
+        """A copy in which some rows have other labels and weights; weights keep a mean of 1."""
+        new_positives, new_ignored, new_weights = list(self.positives), list(self.ignored), self.weights.copy()
+        new_weights[rows] = weights
+        for row, more, less in zip(rows.tolist(), positives, ignored, strict=True):
+            new_positives[row], new_ignored[row] = more, less
+        mean = float(new_weights.mean()) or 1.0
+        return replace(self, positives=new_positives, ignored=new_ignored, weights=new_weights / mean)
 
     def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
         """The classifier's arguments for some rows."""

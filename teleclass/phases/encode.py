@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +10,13 @@ from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
 from teleclass.labelling.class_text import class_views
 from teleclass.labelling.similarity import unit
+from teleclass.model.embedding import EncoderConfig, parse_devices
 from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
 from teleclass.model.sources import find_model
 from teleclass.runtime.artifacts import Artifacts
-from teleclass.runtime.devices import encoder_devices, visible_gpus
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.tracking import Tracker, TrackingConfig
 from teleclass.runtime.workplace import Workplace
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The sentence encoder.
-
-    Parameters
-    ----------
-    model
-        "bundled" (all-MiniLM-L6-v2), a folder, or a name on the Hugging Face hub.
-    devices
-        where workers run, for example "cuda:0,cuda:1" or "cpu,cpu"; "auto" takes every device.
-    max_tokens
-        texts are cut here; 0 takes the model's own limit.
-    tokens_per_batch
-        padded tokens a device computes at once; 0 chooses by the kind of device.
-    """
-
-    model: str = "bundled"
-    devices: str = "auto"
-    max_tokens: int = 0
-    tokens_per_batch: int = 0
 
 
 def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, float]:
@@ -93,28 +70,6 @@ def encode_folder(data: Dataset, output: Path, encoder: EncoderConfig) -> str:
     work = Workplace(Artifacts(output), Ranks(), Tracker(TrackingConfig(enabled=False)), seed=0)
     run(work, data, encoder)
     return "; ".join(work.notes)
-
-
-def parse_devices(text: str, local_ranks: int = 1) -> list[str]:
-    """The list of devices that an option names.
-
-    Raises
-    ------
-    TeleclassError : a device that does not exist here.
-    """
-    if text == "auto":
-        return encoder_devices(local_ranks)
-    devices = [piece.strip() for piece in text.split(",") if piece.strip()]
-    if not devices:
-        raise TeleclassError("encoder.devices names no device; write for example cuda:0,cuda:1 or cpu,cpu")
-    n_gpus = visible_gpus()
-    known = {"cpu"} | {f"cuda:{index}" for index in range(n_gpus)}
-    for device in devices:
-        if device not in known:
-            raise TeleclassError(
-                f"encoder.devices: {device!r} is not here; this machine has cpu and {n_gpus} CUDA devices"
-            )
-    return devices
 
 
 def _finish(shared: Path, work: Workplace, n_documents: int, views: list[list[str]]) -> None:

@@ -75,7 +75,21 @@ def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
     if not documents:
         return {}
     found = set_metrics([sets.get(d, set()) for d in documents], [gold[d] for d in documents], data.taxonomy)
-    return {f"label/{name}": found[name] for name in ("example_f1", "micro_f1", "macro_f1")}
+    metrics = {f"label/{name}": found[name] for name in ("example_f1", "micro_f1", "macro_f1")}
+    asked = pd.read_parquet(work.artifacts.path("annotations"), columns=["document", "candidates", "core_classes"])
+    position = data.taxonomy.position
+    offered, core = (
+        {row.document: {position[number] for number in getattr(row, name)} for row in asked.itertuples()}
+        for name in ("candidates", "core_classes")
+    )
+    recalls = [len(gold[one] & nodes) / len(gold[one]) for one, nodes in offered.items() if nodes and one in gold]
+    if recalls:
+        metrics["label/candidate_recall"] = float(np.mean(recalls))
+    annotated = [one for one, nodes in core.items() if nodes and one in gold]
+    if annotated:
+        closed = [data.taxonomy.close(core[one]) for one in annotated]
+        metrics["label/core_classes_example_f1"] = example_f1(closed, [gold[one] for one in annotated])
+    return metrics
 
 
 def _report(

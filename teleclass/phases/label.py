@@ -1,77 +1,224 @@
-"""label: pseudo labels with confidences, from embeddings and the taxonomy alone."""
+"""label: pseudo labels with confidences, from embeddings, the taxonomy, and what a language model may add."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from teleclass.data.dataset import Dataset
+from teleclass.labelling.affinity import EnrichmentConfig
+from teleclass.labelling.annotation import Annotations
+from teleclass.labelling.core_classes import AnnotationConfig
 from teleclass.labelling.decoding import Decoder, DecodingConfig
-from teleclass.labelling.em import LabellingConfig, fit_label_model
+from teleclass.labelling.key_terms import ClassTerms
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import PathIndex, index_paths, path_margins
+from teleclass.labelling.phrases import PhraseConfig, mentioned_classes
+from teleclass.labelling.refinement import RefinementConfig, refine_core_classes
+from teleclass.labelling.selection import LabellingConfig, fit_label_model
 from teleclass.labelling.similarity import blocks
-from teleclass.runtime.console import progress
+from teleclass.labelling.trust import entropy
+from teleclass.model.embedding import EncoderConfig
+from teleclass.phases import label_annotations, label_terms
+from teleclass.phases.label_annotations import CoreClasses, as_matrix, find_core_classes, gold_free_agreement
+from teleclass.phases.label_terms import class_vectors_of, mined_terms, written_terms
+from teleclass.runtime.console import log, progress
+from teleclass.runtime.llm import LlmConfig, check_llm
 from teleclass.runtime.workplace import Workplace
 
 
-def run(work: Workplace, data: Dataset, labelling: LabellingConfig, decoding: DecodingConfig) -> dict[str, float]:
+@dataclass(frozen=True)
+class LabelOptions:
+    """The sections of the configuration that this phase is handed, together."""
+
+    labelling: LabellingConfig
+    decoding: DecodingConfig
+    enrichment: EnrichmentConfig
+    phrases: PhraseConfig
+    annotation: AnnotationConfig
+    refinement: RefinementConfig
+    llm: LlmConfig
+    encoder: EncoderConfig
+
+
+@dataclass
+class Labels:
+    """Decoded labels of the training documents.
+
+    Attributes
+    ----------
+    sets : the classes of each document, closed over one path, most probable first.
+    confidence : of each class of each set, the probability that it lies on the document's path.
+    margin : (N,), the documents' own confidence.
+    """
+
+    sets: list[list[int]]
+    confidence: list[list[float]]
+    margin: np.ndarray
+
+
+def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, float]:
     """Fit the label model to all documents and write the training documents' pseudo labels."""
-    artifacts = work.artifacts
+    artifacts, corpus, taxonomy = work.artifacts, data.corpus, data.taxonomy
+    scratch = artifacts.folder / "intermediate"
     embeddings = np.load(artifacts.path("document_embeddings"), mmap_mode="r")
-    class_vectors = np.load(artifacts.path("class_embeddings"))
-    paths = index_paths(data.taxonomy, decoding.stop_at_inner)
-    model = fit_label_model(embeddings, class_vectors, paths, labelling)
+    training = embeddings[corpus.train]
+    texts_alone = np.load(artifacts.path("class_embeddings"))
+    paths = index_paths(taxonomy, options.decoding.stop_at_inner)
+    asked = work.language_model(options.llm)
+
+    terms = written_terms(data, asked, options.llm, options.enrichment)
+    vectors = class_vectors_of(data, terms.written, options.encoder, scratch, texts_alone)
+    model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling)
+    core = find_core_classes(data, training, model, paths, asked, options.llm, options.annotation)
+    annotations = core.evidence(len(embeddings), paths, options.annotation)
+    if annotations is not None:
+        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations)
+    labels = decode_labels(data, training, model, paths, options.decoding, annotations)
+
+    if options.enrichment.corpus_terms or options.enrichment.terms_in_texts:
+        memberships = as_matrix(dict(enumerate(labels.sets)), (corpus.n_train, taxonomy.n_classes))
+        terms.mined, way = mined_terms(data, memberships, options.encoder, scratch, options.phrases, options.enrichment)
+        terms.way = "; ".join(filter(None, (terms.way, way)))
+    if options.enrichment.terms_in_texts and terms.mined:
+        more = {node: terms.of(node) for node in terms.mined}
+        vectors = class_vectors_of(data, more, options.encoder, scratch, vectors)
+        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations)
+        labels = decode_labels(data, training, model, paths, options.decoding, annotations)
+    labels, refined = _refined(data, training, vectors, model, paths, labels, core, terms, options)
+
+    table = label_table(data, labels)
     with artifacts.writing("label_model") as partial:
         model.save(partial)
-    labels = pseudo_labels(data, embeddings[data.corpus.train], model, paths, decoding)
+    with artifacts.writing("class_terms") as partial:
+        partial.write_text(terms.to_json(taxonomy), "utf-8")
+    with artifacts.writing("annotations") as partial:
+        core.table(data).to_parquet(partial, index=False)
     with artifacts.writing("pseudo_labels") as partial:
-        labels.to_parquet(partial, index=False)
+        table.to_parquet(partial, index=False)
 
-    count = np.bincount(labels["class_position"], minlength=data.taxonomy.n_classes)
-    work.notes.append(f"{model.choice} ({model.reason}); {len(labels) / data.corpus.n_train:.2f} labels a document")
-    work.tags.update(label_choice=model.choice, label_reason=model.reason)
-    return {
-        "label/coverage": labels["document"].nunique() / data.corpus.n_train,
+    n_train = corpus.n_train
+    count = np.bincount(table["class_position"], minlength=taxonomy.n_classes)
+    decisions = {
+        "label_choice": model.choice, "label_reason": model.reason, "label_terms": terms.way,
+        "label_core_classes": core.way, "label_refinement": refined,
+    }  # fmt: skip
+    work.tags.update(decisions)
+    for name in ("label_terms", "label_core_classes", "label_refinement"):
+        log.info("  %s: %s", name.removeprefix("label_").replace("_", " "), decisions[name])
+    work.notes.append(f"{model.choice} ({model.reason}); {len(table) / n_train:.2f} labels a document")
+    metrics = evidence.metrics() | {
+        "label/coverage": table["document"].nunique() / n_train,
         "label/classes_with_documents": float((count > 0).sum()),
-        "label/mean_confidence": float(labels["confidence"].mean()),
-        "label/labels_per_document": len(labels) / data.corpus.n_train,
+        "label/mean_confidence": float(table["confidence"].mean()),
+        "label/labels_per_document": len(table) / n_train,
+        "label/entropy": entropy(model, training, paths),
     }
+    if asked is not None:
+        for task in ("enrich", "annotate"):
+            metrics |= asked.usage.metrics(task)
+        work.is_reusable = not asked.usage.has_failed("enrich", "annotate")
+        asked.close()
+    return metrics
 
 
-def pseudo_labels(
-    data: Dataset, embeddings: np.ndarray, model: LabelModel, paths: PathIndex, decoding: DecodingConfig
-) -> pd.DataFrame:
-    """Decoded labels of the first ``len(embeddings)`` documents.
+def check(data: Dataset, options: LabelOptions) -> None:
+    """Find the faults of published files and prompts, and what the language model lacks, before any work."""
+    label_terms.check(data, options.llm)
+    label_annotations.check(data, options.annotation)
+    check_llm(options.llm)
 
-    Returns
-    -------
-    one row a (document, class): the document's id and row, the class's id and position, and the confidence, which is
-    the probability that the class lies on the document's path; ``margin`` is the document's own confidence, the gap
-    between its best and second-best path.
+
+def decode_labels(
+    data: Dataset,
+    embeddings: np.ndarray,
+    model: LabelModel,
+    paths: PathIndex,
+    decoding: DecodingConfig,
+    annotations: Annotations | None = None,
+) -> Labels:
+    """Labels of the first ``len(embeddings)`` documents.
+
+    An annotated document gets, for each of its core classes, the best set among the paths through that class, unless
+    all of them together stay less probable than the rest: then the label model's own set.
     """
     decoder = Decoder(data.taxonomy, paths, decoding)
     multiplicity = decoder.multiplicity(lambda rows: model.posterior(embeddings[rows], paths), len(embeddings))
-    row_of: list[int] = []
-    class_of: list[int] = []
-    confidence: list[float] = []
-    margin: list[float] = []
+    found = Labels([], [], np.zeros(len(embeddings), dtype=np.float32))
     for rows in progress(list(blocks(len(embeddings))), unit="blocks", what="decoding"):
         posterior = model.posterior(embeddings[rows], paths)
+        if annotations is not None:
+            posterior = annotations.sharpen(posterior, rows)
         marginals = paths.marginals(posterior)
-        margins = path_margins(posterior)
+        found.margin[rows] = path_margins(posterior)
         for offset, classes in enumerate(decoder.decode(posterior, multiplicity)):
-            row_of.extend([rows.start + offset] * len(classes))
-            class_of.extend(classes)
-            confidence.extend(marginals[offset, classes])
-            margin.extend([margins[offset]] * len(classes))
+            row = rows.start + offset
+            if annotations is not None and row in annotations.core_classes:
+                classes = annotations.decode(row, posterior[offset], decoder, paths) or classes
+            found.sets.append(classes)
+            found.confidence.append(marginals[offset, classes].tolist())
+    return found
+
+
+def label_table(data: Dataset, labels: Labels) -> pd.DataFrame:
+    """One row a (document, class): the document's id and row, the class's id and position, and the confidence.
+
+    ``confidence`` is the probability that the class lies on the document's path; ``margin`` is the document's own
+    confidence, the gap between its best and second-best path.
+    """
+    row_of = np.repeat(np.arange(len(labels.sets)), [len(classes) for classes in labels.sets])
+    class_of = np.array([node for classes in labels.sets for node in classes], dtype=np.int64)
     return pd.DataFrame(
         {
             "document": [data.corpus.ids[row] for row in row_of],
             "class": [data.taxonomy.ids[node] for node in class_of],
-            "confidence": np.asarray(confidence, dtype=np.float32),
-            "margin": np.asarray(margin, dtype=np.float32),
-            "row": np.asarray(row_of, dtype=np.int64),
-            "class_position": np.asarray(class_of, dtype=np.int64),
+            "confidence": np.array([one for row in labels.confidence for one in row], dtype=np.float32),
+            "margin": labels.margin[row_of],
+            "row": row_of.astype(np.int64),
+            "class_position": class_of,
         }
     )
+
+
+def _refined(
+    data: Dataset,
+    embeddings: np.ndarray,
+    class_vectors: np.ndarray,
+    model: LabelModel,
+    paths: PathIndex,
+    labels: Labels,
+    core: CoreClasses,
+    terms: ClassTerms,
+    options: LabelOptions,
+) -> tuple[Labels, str]:
+    """Labels after core class refinement, where it is asked for or the start is weak; and in words what was done."""
+    config = options.refinement
+    start = core.chosen or dict(enumerate(labels.sets))
+    agreement = gold_free_agreement(core.chosen, labels.sets, data)
+    if core.is_certain:
+        return labels, "published"
+    if config.mode == "off" or (config.mode == "auto" and (not core.chosen or agreement >= config.weak_below)):
+        why = "asked for" if config.mode == "off" else "the label model's own start is not refined"
+        if core.chosen and config.mode == "auto":
+            why = f"the core classes agree with the label model to {agreement:.2f}, not less than {config.weak_below}"
+        return labels, f"not refined: {why}"
+    taxonomy, texts = data.taxonomy, data.corpus.texts[data.corpus.train]
+    shape = (len(embeddings), taxonomy.n_classes)
+    words = {node: [taxonomy.names[node].replace("_", " "), *terms.of(node)] for node in range(taxonomy.n_classes)}
+    mentions = mentioned_classes(texts, words, taxonomy.n_classes)
+    refined = refine_core_classes(embeddings, as_matrix(start, shape), mentions, class_vectors, config)
+    decoder = Decoder(taxonomy, paths, options.decoding)
+    least = float(refined.confidence[refined.kept].min()) if refined.kept.any() else 1.0
+    done = Labels([], [], np.clip(refined.confidence / (2 * max(least, 1e-9)), 0, 1).astype(np.float32))
+    for rows in blocks(len(embeddings)):
+        marginals = paths.marginals(model.posterior(embeddings[rows], paths))
+        for offset in range(len(marginals)):
+            row = rows.start + offset
+            nodes = refined.core[row].indices.tolist()
+            classes = decoder.close(nodes, marginals[offset]) if nodes else labels.sets[row]
+            done.sets.append(classes)
+            done.confidence.append(marginals[offset, classes].tolist())
+    why = "asked for" if config.mode == "on" else f"the core classes agree with the label model to {agreement:.2f} only"
+    return done, f"refined ({why}); {int(refined.kept.sum()):,} of {len(embeddings):,} documents confident"

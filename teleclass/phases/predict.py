@@ -15,6 +15,7 @@ from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
+from teleclass.labelling.trust import agreement_with_classifier
 from teleclass.runtime.console import progress
 from teleclass.runtime.devices import cpu_cores, inference_dtype, rank_device
 from teleclass.runtime.workplace import Workplace
@@ -82,7 +83,16 @@ def run(
         f"{n_documents:,} documents on {ranks.world_size} × {rank_device(0).split(':')[0]}, {speed:,.0f} documents/s, "
         f"{n_labels / n_documents:.2f} labels a document"
     )
-    return {"documents_per_second/predict": speed, "test/labels_per_document": n_labels / n_documents}
+    return {
+        "documents_per_second/predict": speed,
+        "test/labels_per_document": n_labels / n_documents,
+        "test/agreement_label_model_classifier": agreement_with_classifier(
+            LabelModel.load(artifacts.path("label_model")),
+            np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted],
+            logits,
+            index_paths(data.taxonomy, decoding.stop_at_inner),
+        ),
+    }
 
 
 def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, max_tokens: int) -> None:

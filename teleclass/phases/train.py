@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,14 @@ import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
+from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
+from teleclass.labelling.paths import index_paths
+from teleclass.labelling.self_training import relabel
 from teleclass.model.batching import RankBatches
+from teleclass.model.inference import forward_batches
 from teleclass.model.sources import find_model
+from teleclass.model.training import Pace, TrainingConfig, train_until
 from teleclass.model.training_set import TrainingDocuments, training_documents
 from teleclass.runtime.console import log, progress, quiet_libraries
 from teleclass.runtime.devices import cpu_cores, fast_bf16, inference_dtype, rank_device
@@ -29,54 +33,20 @@ HEAD_DOCUMENTS = 1024
 """Documents that the classification head's start is fitted on."""
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The classifier's training; batch, optimizer, schedule and precision are in the DeepSpeed file.
-
-    Parameters
-    ----------
-    model
-        the BERT to fine-tune: "bundled", a folder, or a name on the Hugging Face hub.
-    epochs
-        passes over the training set.
-    max_tokens
-        documents are cut here.
-    max_steps
-        stop after so many optimizer steps; 0 for no limit.
-    loader_workers
-        processes that build batches, a rank; -1 takes 4 on a GPU and none on a CPU, where they would
-        only take its cores.
-    log_every
-        optimizer steps between two points of the learning curve.
-    """
-
-    model: str = "bundled"
-    epochs: int = 3
-    max_tokens: int = 128
-    max_steps: int = 0
-    loader_workers: int = -1
-    log_every: int = 10
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError("training.epochs must be 1 or more")
-        if self.max_tokens < 8:
-            raise ValueError("training.max_tokens must be 8 or more")
-        if self.log_every < 1:
-            raise ValueError("training.log_every must be 1 or more")
-
-
-def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path) -> dict[str, float]:
+def run(
+    work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path, relabelling: Relabelling
+) -> dict[str, float]:
     """Train on every rank and save the model, from rank 0, in fp32."""
     import torch
     from transformers import AutoTokenizer
 
     from teleclass.model.classifier import LabelMatchingClassifier
+    from teleclass.model.optimization import make_optimizer, seed_all
 
     ranks = work.ranks
     ranks.connect()
     deepspeed = import_deepspeed()
-    _seed(work.seed + ranks.rank)
+    seed_all(work.seed + ranks.rank)
     device = rank_device(ranks.local_rank)
     if device == "cpu":
         torch.set_num_threads(max(1, cpu_cores() // ranks.local_world_size))
@@ -91,10 +61,12 @@ def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path)
     batches = RankBatches(
         documents.tokens.lengths, micro_batch, ranks.rank, ranks.world_size, work.seed, multiple=accumulation
     )
-    steps = len(batches) // accumulation * training.epochs
-    steps = min(steps, training.max_steps) if training.max_steps else steps
+    epoch = len(batches) // accumulation
+    steps = min(epoch * training.epochs, training.max_steps or epoch * training.epochs)
+    a_round = min(epoch, steps)
+    total_steps = steps + training.self_training_rounds * a_round
     settings = resolve_ds_config(
-        content, world_size=ranks.world_size, total_steps=steps, supports=_supports(device), path=ds_file
+        content, world_size=ranks.world_size, total_steps=total_steps, supports=_supports(device), path=ds_file
     )
     if settings.precision_used != settings.precision_asked:
         log.info("  precision: %s asked, %s used: what this device is fast at", settings.precision_asked,
@@ -107,10 +79,19 @@ def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path)
     if ranks.is_first:  # DeepSpeed sends rank 0's weights to the others
         _start_head(work, classifier, documents, label_model, device)
     engine, *_ = deepspeed.initialize(
-        model=classifier, optimizer=_optimizer(classifier, settings), config=settings.config, dist_init_required=False
+        model=classifier,
+        optimizer=make_optimizer(classifier, settings),
+        config=settings.config,
+        dist_init_required=False,
     )
     quiet_libraries()
-    metrics = _train(work, engine, documents, batches, steps, training, settings)
+    pace = Pace()
+    curve = LearningCurve(work, training.log_every)
+    train_until(engine, documents, batches, steps, training, settings, curve, pace)
+    for number in range(1, training.self_training_rounds + 1):
+        documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
+        train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
+    metrics = _summary(work, engine, documents, settings, curve, pace)
     _save(work, engine, classifier, tokenizer, data)
     if ranks.is_first:
         with work.artifacts.writing("ds_config") as partial:
@@ -122,6 +103,15 @@ def run(work: Workplace, data: Dataset, training: TrainingConfig, ds_file: Path)
     return metrics
 
 
+@dataclass(frozen=True)
+class Relabelling:
+    """What self-training must know of how labels are decoded, combined and weighted elsewhere."""
+
+    decoding: DecodingConfig
+    classifier_weight: float
+    weight_floor: float
+
+
 def check(data: Dataset, training: TrainingConfig, ds_file: Path, world_size: int) -> None:
     """Find the model and read the DeepSpeed file before any work."""
     find_model(training.model)
@@ -130,53 +120,16 @@ def check(data: Dataset, training: TrainingConfig, ds_file: Path, world_size: in
     )
 
 
-def _train(
+def _summary(
     work: Workplace,
     engine: Any,
     documents: TrainingDocuments,
-    batches: RankBatches,
-    steps: int,
-    training: TrainingConfig,
     settings: ResolvedDsConfig,
+    curve: LearningCurve,
+    pace: Pace,
 ) -> dict[str, float]:
-    import torch
-    from torch.utils.data import DataLoader
-
     ranks = work.ranks
-    on_gpu = engine.device.type == "cuda"
-    workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
-    loader: DataLoader = DataLoader(
-        range(len(documents)),  # type: ignore[arg-type]
-        batch_sampler=batches,
-        collate_fn=documents.batch,
-        num_workers=workers,
-        pin_memory=on_gpu,
-        persistent_workers=workers > 0,
-    )
-    engine.train()
-    started = time.perf_counter()
-    curve = LearningCurve(work, training.log_every)
-    seen = 0
-    with progress(total=steps, unit="steps", what="training") as bar:
-        while engine.global_steps < steps:
-            for batch in loader:
-                arguments = {name: tensor.to(engine.device, non_blocking=True) for name, tensor in batch.items()}
-                loss = engine(**arguments)
-                engine.backward(loss)
-                at_boundary = engine.is_gradient_accumulation_boundary()
-                engine.step()
-                seen += len(batch["weights"])
-                curve.add(loss.detach(), int(batch["attention_mask"].sum()))
-                if at_boundary:
-                    bar.update(1)
-                    curve.step(engine, loss_scaling=settings.precision_used == "fp16")
-                    if engine.global_steps >= steps:
-                        break
-            batches.epoch += 1
-    if on_gpu:
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    speed = seen * ranks.world_size / seconds
+    speed = pace.documents * ranks.world_size / max(pace.seconds, 1e-9)
     work.notes.append(
         f"{len(documents):,} documents, {engine.global_steps:,} steps of "
         f"{settings.micro_batch * settings.accumulation * ranks.world_size} on {ranks.world_size} × "
@@ -190,11 +143,44 @@ def _train(
     }
 
 
+def _relabelled(
+    work: Workplace,
+    engine: Any,
+    data: Dataset,
+    documents: TrainingDocuments,
+    table: pd.DataFrame,
+    label_model: LabelModel,
+    relabelling: Relabelling,
+    number: int,
+) -> TrainingDocuments:
+    """The documents with new labels for those of the corpus; every rank scores its share and decodes all."""
+    own = np.flatnonzero(table["source"] == "corpus")
+    mine = own[work.ranks.rank :: work.ranks.world_size]
+    engine.module.eval()
+    scored = forward_batches(
+        engine.module, documents.tokens, mine, pad_id=documents.pad_id,
+        device=str(engine.device), dtype=inference_dtype(str(engine.device)),
+    )  # fmt: skip
+    logits = np.empty((len(own), documents.n_classes), dtype=np.float32)
+    for rows, values in (part for parts in work.ranks.gather(list(scored)) for part in parts):
+        logits[np.searchsorted(own, rows)] = values
+    embeddings = np.load(work.artifacts.path("document_embeddings"), mmap_mode="r")[documents.rows[own]]
+    decoder = Decoder(
+        data.taxonomy, index_paths(data.taxonomy, relabelling.decoding.stop_at_inner), relabelling.decoding
+    )
+    found = relabel(embeddings, logits, label_model, decoder, relabelling.classifier_weight, relabelling.weight_floor)
+    changed = sum(
+        not np.array_equal(new, np.sort(documents.positives[row]))
+        for row, new in zip(own, found.positives, strict=True)
+    )
+    log.info("  self-training round %d: %s of %s documents have new labels", number, f"{changed:,}", f"{len(own):,}")
+    return documents.relabelled(own, found.positives, found.ignored, found.weights)
+
+
 def _start_head(
     work: Workplace, classifier: Any, documents: TrainingDocuments, label_model: LabelModel, device: str
 ) -> None:
     from teleclass.model.head import start_head
-    from teleclass.model.inference import forward_batches
 
     head = label_model.heads[-1]
     own = np.flatnonzero(documents.rows >= 0)
@@ -218,23 +204,6 @@ def _start_head(
         head.documents(embeddings[documents.rows[some]]),
         head.class_vectors,
         documents.targets(some)[0],
-    )
-
-
-def _optimizer(classifier: Any, settings: ResolvedDsConfig) -> Any:
-    """torch's fused AdamW: ten times the default loop on a CPU, and nothing to compile on a GPU."""
-    import torch
-
-    values = settings.optimizer["params"]
-    decayed = [p for p in classifier.parameters() if p.ndim > 1]
-    others = [p for p in classifier.parameters() if p.ndim <= 1]
-    kind = torch.optim.AdamW if settings.optimizer["type"] == "AdamW" else torch.optim.Adam
-    return kind(
-        [{"params": decayed, "weight_decay": values["weight_decay"]}, {"params": others, "weight_decay": 0.0}],
-        lr=values["lr"],
-        betas=tuple(values["betas"]),
-        eps=values["eps"],
-        fused=True,
     )
 
 
@@ -280,13 +249,3 @@ def _supports(device: str) -> Any:
         return bool(get_accelerator().is_bf16_supported()) and fast_bf16(device)
 
     return supports
-
-
-def _seed(seed: int) -> None:
-    import random
-
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)

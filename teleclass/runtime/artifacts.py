@@ -19,6 +19,8 @@ FILES = {
     "document_embeddings": "intermediate/document_embeddings.npy",
     "class_embeddings": "intermediate/class_embeddings.npy",
     "label_model": "intermediate/label_model.npz",
+    "class_terms": "intermediate/class_terms.json",
+    "annotations": "intermediate/annotations.parquet",
     "pseudo_labels": "intermediate/pseudo_labels.parquet",
     "augmented": "intermediate/augmented.parquet",
     "training_set": "intermediate/training_set.parquet",
@@ -30,6 +32,7 @@ FILES = {
     "metrics": "metrics.json",
     "class_metrics": "metrics_by_class.csv",
     "level_metrics": "metrics_by_level.csv",
+    "augmentation": "augmentation_by_class.csv",
     "report": "report.html",
     "config": "config.yaml",
     "ds_config": "ds_config_used.json",
@@ -39,13 +42,17 @@ FILES = {
 
 @dataclass(frozen=True)
 class Marker:
-    """What a completed phase leaves behind: the fingerprint it ran under and what it reported."""
+    """What a completed phase leaves behind: the fingerprint it ran under and what it reported.
+
+    ``is_partial`` says that a second attempt could do better, as where a language model's server failed.
+    """
 
     fingerprint: str
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    is_partial: bool = False
 
 
 class Artifacts:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.llm import LanguageModel, LlmConfig
 from teleclass.runtime.memory import MemoryPeak
 from teleclass.runtime.tracking import Tracker
 
@@ -19,6 +21,7 @@ class Workplace:
     worker_peak : the highest memory peak of worker processes that a phase started.
     notes : what a phase wants said in its closing line.
     tags : what a phase decided, for MLflow's tags.
+    is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     """
 
     artifacts: Artifacts
@@ -28,3 +31,16 @@ class Workplace:
     worker_peak: MemoryPeak = field(default_factory=lambda: MemoryPeak(0.0, 0.0))
     notes: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    is_reusable: bool = True
+
+    _language_model: LanguageModel | None = None
+
+    def language_model(self, config: LlmConfig) -> LanguageModel | None:
+        """The language model that is configured, one for all phases: the budget is the experiment's.
+
+        Its answers are kept in the output folder unless ``llm.answers`` names another file.
+        """
+        if config.enabled and self._language_model is None:
+            kept = Path(config.answers) if config.answers else self.artifacts.folder / "llm_answers.jsonl"
+            self._language_model = LanguageModel(config, kept)
+        return self._language_model

@@ -112,7 +112,7 @@ def test_where_nothing_is_known_the_few_labels_are_roots(asked):
 @pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
 def test_the_set_before_closing_is_the_best_of_all_127(taxonomy, monkeypatch, concentration, inner):
     """Closing is taken out, so what is decoded is the maximum itself."""
-    monkeypatch.setattr(Decoder, "_closed", lambda self, chosen, marginals: chosen)
+    monkeypatch.setattr(Decoder, "close", lambda self, chosen, marginals: chosen)
     paths, subsets = taxonomy.paths(inner), all_subsets(7, 7)
     assert len(subsets) == 127
     posterior = np.random.default_rng(2).dirichlet(np.full(len(paths), concentration), size=60)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.label_model import PRIOR_TEMPERATURE, LabelHead, LabelModel
+from teleclass.labelling.label_model import TEMPERATURE, LabelHead, LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.similarity import unit
 
@@ -15,12 +15,15 @@ def flat(n_classes: int) -> Taxonomy:
     return Taxonomy(range(n_classes), [f"c{number}" for number in range(n_classes)], [])
 
 
-def random_head(seed: int, n_classes: int, n_paths: int, dimensions: int = 5, shifted: bool = True) -> LabelHead:
+def random_head(
+    seed: int, n_classes: int, n_paths: int, dimensions: int = 5, shifted: bool = True, temperature: float = TEMPERATURE
+) -> LabelHead:
     rng = np.random.default_rng(seed)
     return LabelHead(
         unit(rng.normal(size=(n_classes, dimensions))),
         (rng.normal(size=dimensions) * 0.3 * shifted).astype(np.float32),
         np.log(rng.dirichlet(np.ones(n_paths))).astype(np.float32),
+        temperature,
     )
 
 
@@ -28,16 +31,51 @@ def random_documents(n: int, dimensions: int = 5) -> np.ndarray:
     return unit(np.random.default_rng(99).normal(size=(n, dimensions)))
 
 
-def test_the_posterior_by_hand():
+@pytest.mark.parametrize("temperature", [0.02, 0.035])
+def test_the_posterior_by_hand(temperature):
     """Two classes at right angles. The document (.8, .6) scores .8 and .6: mean .7, standard deviation .1.
 
-    Evidence with the prior (1/4, 3/4): .8 + .02 ln(1/4) and .6 + .02 ln(3/4); their gap over .5 · .1 is the log odds.
+    Evidence with the prior (1/4, 3/4): .8 + T ln(1/4) and .6 + T ln(3/4); their gap over .5 · .1 is the log odds.
     """
-    head = LabelHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32), np.log([0.25, 0.75]).astype(np.float32))
-    log_odds = (0.8 - 0.6 + PRIOR_TEMPERATURE * (np.log(0.25) - np.log(0.75))) / (0.5 * 0.1)
+    log_prior = np.log([0.25, 0.75]).astype(np.float32)
+    head = LabelHead(np.eye(2, dtype=np.float32), np.zeros(2, np.float32), log_prior, temperature)
+    log_odds = (0.8 - 0.6 + temperature * (np.log(0.25) - np.log(0.75))) / (0.5 * 0.1)
     posterior = LabelModel((head,), 0.5, "", "").posterior(np.array([[0.8, 0.6]]), index_paths(flat(2)))
-    assert PRIOR_TEMPERATURE == 0.02
     assert posterior[0, 0] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-5)
+
+
+def test_path_evidence_is_the_path_score_with_the_prior_in_cosine():
+    """Path a > b of weights 1 and .25 from the leaf up: (.25 · .8 + .6) / 1.25 = .64; c scores 0."""
+    paths = index_paths(Taxonomy(range(3), ["a", "b", "c"], [(0, 1)]))
+    assert paths.ends.tolist() == [1, 2]
+    log_prior = np.log([0.25, 0.75]).astype(np.float32)
+    head = LabelHead(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), log_prior, 0.05)
+    evidence = head.path_evidence(np.array([[0.8, 0.6, 0]]), paths)
+    np.testing.assert_allclose(evidence, [[0.64 + 0.05 * np.log(0.25), 0.05 * np.log(0.75)]], atol=1e-6)
+
+
+def test_path_evidence_orders_paths_as_the_posterior_does(taxonomy):
+    paths, documents = index_paths(taxonomy), random_documents(200)
+    head = random_head(3, 7, paths.n_paths, temperature=0.3)
+    evidence, posterior = (
+        head.path_evidence(documents, paths),
+        LabelModel((head,), 0.4, "", "").posterior(documents, paths),
+    )
+    np.testing.assert_array_equal(evidence.argmax(axis=1), posterior.argmax(axis=1))
+    without_prior = paths.path_scores(head.class_scores(documents)).argmax(axis=1)
+    assert (without_prior != evidence.argmax(axis=1)).any()
+
+
+def test_class_texts_alone_are_scaled_and_hold_no_shift_and_no_prior():
+    """Lengths 5 and 0: an empty class text has no direction and stays zero."""
+    head = LabelHead.from_texts(np.array([[3.0, 4.0], [0.0, 0.0]]), n_paths=3)
+    np.testing.assert_allclose(head.class_vectors, [[0.6, 0.8], [0, 0]], atol=1e-7)
+    assert head.document_shift.tolist() == [0, 0]
+    assert head.log_prior.tolist() == [0, 0, 0]
+    assert head.temperature == TEMPERATURE == 0.02
+    assert LabelHead.from_texts(np.eye(2), 2, temperature=0.04).temperature == 0.04
+    documents = random_documents(4, 2)
+    np.testing.assert_array_equal(head.documents(documents), documents)
 
 
 def test_the_shift_is_taken_off_before_documents_are_scaled():
@@ -76,7 +114,10 @@ def test_a_smaller_sharpness_concentrates_the_posterior(taxonomy):
 @pytest.mark.parametrize("n_heads", [1, 2])
 def test_a_saved_model_gives_the_same_posterior(taxonomy, tmp_path, n_heads):
     paths, documents = index_paths(taxonomy), random_documents(40)
-    heads = tuple(random_head(seed, 7, paths.n_paths, shifted=seed == 0) for seed in range(n_heads))
+    heads = tuple(
+        random_head(seed, 7, paths.n_paths, shifted=seed == 0, temperature=0.037 + seed / 100)
+        for seed in range(n_heads)
+    )
     model = LabelModel(heads, 0.3, "both", "4 roots: über-skewed, 31% ‘or so’")
     model.save(tmp_path / "model.npz")
     loaded = LabelModel.load(tmp_path / "model.npz")
@@ -87,6 +128,8 @@ def test_a_saved_model_gives_the_same_posterior(taxonomy, tmp_path, n_heads):
         np.testing.assert_array_equal(kept.class_vectors, head.class_vectors)
         np.testing.assert_array_equal(kept.document_shift, head.document_shift)
         np.testing.assert_array_equal(kept.log_prior, head.log_prior)
+        assert kept.temperature == head.temperature
+        assert isinstance(kept.temperature, float)
 
 
 def test_a_model_is_written_where_it_is_told_and_holds_no_pickle(tmp_path):

@@ -1,0 +1,110 @@
+"""The training loop: batches in, optimizer steps by the engine, a learning curve out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from teleclass.model.batching import RankBatches
+from teleclass.model.training_set import TrainingDocuments
+from teleclass.runtime.console import progress
+from teleclass.runtime.ds_config import ResolvedDsConfig
+from teleclass.runtime.learning_curve import LearningCurve
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The classifier's training; batch, optimizer, schedule and precision are in the DeepSpeed file.
+
+    Parameters
+    ----------
+    model
+        the BERT to fine-tune: "bundled", a folder, or a name on the Hugging Face hub.
+    epochs
+        passes over the training set.
+    max_tokens
+        documents are cut here.
+    max_steps
+        stop after so many optimizer steps; 0 for no limit.
+    loader_workers
+        processes that build batches, a rank; -1 takes 4 on a GPU and none on a CPU, where they would
+        only take its cores.
+    log_every
+        optimizer steps between two points of the learning curve.
+    self_training_rounds
+        further passes, each after the training documents were labelled anew by classifier and label model together.
+    """
+
+    model: str = "bundled"
+    epochs: int = 3
+    max_tokens: int = 128
+    max_steps: int = 0
+    loader_workers: int = -1
+    log_every: int = 10
+    self_training_rounds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError("training.epochs must be 1 or more")
+        if self.max_tokens < 8:
+            raise ValueError("training.max_tokens must be 8 or more")
+        if self.self_training_rounds < 0:
+            raise ValueError("training.self_training_rounds must be 0 or more")
+        if self.log_every < 1:
+            raise ValueError("training.log_every must be 1 or more")
+
+
+@dataclass
+class Pace:
+    """Documents that this rank has trained on, and for how many seconds."""
+
+    documents: int = 0
+    seconds: float = 0.0
+
+
+def train_until(
+    engine: Any,
+    documents: TrainingDocuments,
+    batches: RankBatches,
+    steps: int,
+    training: TrainingConfig,
+    settings: ResolvedDsConfig,
+    curve: LearningCurve,
+    pace: Pace,
+) -> None:
+    """Train until the engine has taken so many steps in all."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    on_gpu = engine.device.type == "cuda"
+    workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
+    loader: DataLoader = DataLoader(
+        range(len(documents)),  # type: ignore[arg-type]
+        batch_sampler=batches,
+        collate_fn=documents.batch,
+        num_workers=workers,
+        pin_memory=on_gpu,
+        persistent_workers=workers > 0,
+    )
+    engine.train()
+    started = time.perf_counter()
+    with progress(total=steps - engine.global_steps, unit="steps", what="training") as bar:
+        while engine.global_steps < steps:
+            for batch in loader:
+                arguments = {name: tensor.to(engine.device, non_blocking=True) for name, tensor in batch.items()}
+                loss = engine(**arguments)
+                engine.backward(loss)
+                at_boundary = engine.is_gradient_accumulation_boundary()
+                engine.step()
+                pace.documents += len(batch["weights"])
+                curve.add(loss.detach(), int(batch["attention_mask"].sum()))
+                if at_boundary:
+                    bar.update(1)
+                    curve.step(engine, loss_scaling=settings.precision_used == "fp16")
+                    if engine.global_steps >= steps:
+                        break
+            batches.epoch += 1
+    if on_gpu:
+        torch.cuda.synchronize()
+    pace.seconds += time.perf_counter() - started
