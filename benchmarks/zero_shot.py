@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +35,23 @@ def setfit_zero_shot(texts: Sequence[str], taxonomy: Taxonomy, model: Path, seed
     try:
         from setfit import SetFitModel, Trainer, TrainingArguments, get_templated_dataset
     except ModuleNotFoundError as error:
-        raise LeftOut("not installed" if error.name == "setfit" else f"not installed: lacks {error.name}") from None
+        lacking = "" if error.name == "setfit" else f": lacks {error.name}"
+        raise LeftOut(f"not installed{lacking}") from None
     except ImportError as error:
         raise LeftOut(f"does not load: {str(error).splitlines()[0][:80]}") from None
     quiet_libraries()
+    logging.getLogger("setfit").setLevel(logging.ERROR)
     leaves = taxonomy.leaves
     if len(leaves) < 2:
         raise LeftOut("needs two leaf classes")
     try:
+        from datasets import disable_progress_bars
+
+        disable_progress_bars()
         examples = get_templated_dataset(
             candidate_labels=[readable(taxonomy.names[leaf]) for leaf in leaves], sample_size=TEXTS_A_CLASS
         )
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, redirect_stdout(io.StringIO()):  # it prints its losses
             arguments = TrainingArguments(
                 output_dir=scratch, batch_size=BATCH, num_epochs=1, max_steps=steps_of(len(leaves)), seed=seed,
                 save_strategy="no", report_to="none", logging_strategy="no", show_progress_bar=False,

@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "encoder.model": "bundled",
         "training.model": "bundled",
         "training.epochs": 2,
-        "training.max_steps": 500,
+        "training.max_steps": 300,
     },
     "full": {
         "encoder.model": "sentence-transformers/all-mpnet-base-v2",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.answers import offered_classes, plain
+from teleclass.labelling.answers import offered_classes, plain, usable_text
 from teleclass.labelling.class_text import readable, route_of
 from teleclass.labelling.prompting import Prompt, bulleted, quoted
 from teleclass.runtime.llm import Completion, Request
@@ -105,11 +105,12 @@ def core_classes_of(
     names = [plain(name) for name in taxonomy.names]
     chosen: list[list[int] | None] = []
     for completion, nodes in zip(completions, candidates, strict=True):
-        if completion is None:
+        answer = usable_text(completion)
+        if answer is None:
             chosen.append(None)
             continue
         offered = {names[node]: int(node) for node in nodes}
-        core = offered_classes(completion.text, offered, completion.finish_reason == "length")
+        core = offered_classes(answer[0], offered, is_cut=answer[1])
         chosen.append(None if core is None else deepest(core, taxonomy))
     return chosen
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.answers import listed, plain, strings_of
+from teleclass.labelling.answers import names_in, plain, rows_of, strings_of, usable_text
 from teleclass.labelling.class_text import readable
 from teleclass.labelling.prompting import Prompt, quoted
 from teleclass.runtime.llm import Completion, Request
@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
 
 SHINGLE_WORDS = 3
 NEAR_DUPLICATE = 0.6
-"""Jaccard similarity of shingles from which on two texts are one."""
+"""Jaccard similarity of shingles from which on two texts are one; of an example, the share of the text's shingles."""
 MIN_WORDS = 5
 
 
@@ -97,10 +97,10 @@ def plan_orders(
         return [(path, generation.documents) for path in taxonomy.paths()]
     planned = dict(starved)
     orders = []
-    for node in sorted(starved, key=lambda node: (-int(taxonomy.levels[node]), node)):
+    paths = {node: taxonomy.first_path(node) for node in starved}
+    for node, path in sorted(paths.items(), key=lambda item: (-len(item[1]), item[0])):
         number = min(generation.documents, starved_below - planned[node])
         if number > 0:
-            path = taxonomy.first_path(node)
             orders.append((path, number))
             for step in path:
                 if step in planned:
@@ -146,7 +146,7 @@ def written_documents(
     seen = _Seen()
     for order in orders:
         for text in order.examples:
-            seen.add(text)
+            seen.add(text, is_example=True)
     written = []
     for order, completion in zip(orders, completions, strict=True):
         texts: list[str] = []
@@ -167,24 +167,19 @@ def written_documents(
 
 
 def _texts_of(completion: Completion | None) -> list[str]:
-    if completion is None:
+    answer = usable_text(completion)
+    if answer is None:
         return []
-    texts = strings_of(completion.text, "documents", completion.finish_reason == "length")
-    return listed_lines(completion.text) if texts is None else texts
-
-
-def listed_lines(text: str) -> list[str]:
-    """Texts of an answer in prose: a line each; a single line is one text, commas and all."""
-    return listed(text) if len([row for row in text.splitlines() if row.strip()]) > 1 else [text.strip()]
+    texts = strings_of(answer[0], "documents", is_cut=answer[1])
+    return rows_of(answer[0]) if texts is None else texts
 
 
 def _names_path(text: str, path: Sequence[int], taxonomy: Taxonomy) -> bool:
     names = [taxonomy.names[node] for node in path]
     if any("_" in name and name.casefold() in text.casefold() for name in names):
         return True  # a name as the file spells it
-    spoken = plain(text)
-    joined = [rf"(?<!\w){re.escape(plain(name))}(?!\w)" for name in names]
-    return len(names) > 1 and all(re.search(name, spoken) for name in joined)
+    own = {plain(name): node for name, node in zip(names, path, strict=True)}
+    return len(names) > 1 and len(names_in(text, own)) == len(names)  # "dog food" does not name "food" too
 
 
 class _Seen:
@@ -193,19 +188,24 @@ class _Seen:
     def __init__(self) -> None:
         self._shingles: list[frozenset[tuple[str, ...]]] = []
         self._holders: dict[tuple[str, ...], list[int]] = {}
+        self._examples: set[int] = set()
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, is_example: bool = False) -> None:
         shingles = frozenset(_shingles_of(text))
         for one in shingles:
             self._holders.setdefault(one, []).append(len(self._shingles))
+        if is_example:
+            self._examples.add(len(self._shingles))
         self._shingles.append(shingles)
 
     def holds(self, text: str) -> bool:
+        """Whether a text is much like one of those, or for the most part taken from an example, which may be longer."""
         shingles = frozenset(_shingles_of(text))
         near = {number for one in shingles for number in self._holders.get(one, ())}
         return any(
-            len(shingles & self._shingles[number]) >= NEAR_DUPLICATE * len(shingles | self._shingles[number])
+            len(shingles & other) >= NEAR_DUPLICATE * len(shingles if number in self._examples else shingles | other)
             for number in near
+            for other in (self._shingles[number],)
         )
 
 

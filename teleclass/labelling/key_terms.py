@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.answers import listed, plain, strings_of
+from teleclass.labelling.answers import listed, plain, strings_of, usable_text
 from teleclass.labelling.class_text import readable, route_of
 from teleclass.labelling.prompting import Prompt
 from teleclass.runtime.llm import Completion, Request
@@ -89,12 +89,12 @@ def key_terms_of(
     """
     found: dict[int, list[str]] = {}
     for node, completion in zip(nodes, completions, strict=True):
-        if completion is None:
+        answer = usable_text(completion)
+        if answer is None:
             continue
-        is_cut = completion.finish_reason == "length"
-        terms = strings_of(completion.text, "terms", is_cut)
+        terms = strings_of(answer[0], "terms", is_cut=answer[1])
         if terms is None:
-            terms = listed(completion.text)
+            terms = listed(answer[0])
         siblings = {plain(taxonomy.names[other]) for other in taxonomy.siblings(node)}
         kept = [name for term in terms if (name := plain(term)) and len(name.split()) <= MAX_WORDS]
         found[node] = [term for term in dict.fromkeys(kept) if term not in siblings]

@@ -20,6 +20,9 @@ FIELDS = {
 }
 """The tasks, and the fields that a prompt of each may use."""
 
+WORD_LENGTH = 20
+"""Characters a word at most, on average, for scripts without blanks."""
+
 NEEDED = {"enrich": ("class_name",), "annotate": ("document", "classes"), "generate": ("class_name",)}
 """Fields without which a prompt cannot work."""
 
@@ -64,7 +67,7 @@ def read_prompt(task: str, folder: Path | None = None) -> Prompt:
     joined = {name: "\n".join(content).strip() for name, content in sections.items()}
     if not joined["user"]:
         raise InputError("has no [user] section", path)
-    whole = joined["system"] + joined["user"]
+    whole = "\n".join(joined.values())
     for field in NEEDED[task]:
         if field not in _fields_of(whole):
             raise InputError(f"does not use ${field}, without which the model is not told what it is about", path)
@@ -74,7 +77,9 @@ def read_prompt(task: str, folder: Path | None = None) -> Prompt:
 def quoted(document: str, max_words: int) -> str:
     """A document as it stands in a prompt: cut, and unable to close the mark it stands in."""
     words = document.split()
-    text = " ".join(words[:max_words]) + (" …" if len(words) > max_words else "")
+    text = " ".join(words[:max_words])[: max_words * WORD_LENGTH]
+    if len(text) < len(" ".join(words)):
+        text += " …"
     return re.sub(r"<(\s*/?\s*document)", r"‹\1", text, flags=re.IGNORECASE)
 
 

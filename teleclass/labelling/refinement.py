@@ -17,7 +17,8 @@ class RefinementConfig:
     Parameters
     ----------
     mode
-        "auto" refines core classes of a language model or a file where they are weak; "on" and "off" are as they say.
+        "auto" refines core classes of a language model or a file that are taken for certain (annotation.odds 0) where
+        they are weak; "on" and "off" are as they say.
     weak_below
         agreement (mean Example-F1) of core classes and label model below which a start counts as weak.
     gaps

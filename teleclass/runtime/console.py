@@ -11,7 +11,10 @@ from typing import Any
 
 log = logging.getLogger("teleclass")
 
-NOISY = ("transformers", "sentence_transformers", "deepspeed", "DeepSpeed", "mlflow", "alembic", "torch", "filelock")
+NOISY = (
+    "transformers", "sentence_transformers", "deepspeed", "DeepSpeed", "mlflow", "alembic", "torch", "filelock",
+    "openai", "httpx",
+)  # fmt: skip
 
 
 def is_first_rank() -> bool:

@@ -40,7 +40,7 @@ class Workplace:
 
         Its answers are kept in the output folder unless ``llm.answers`` names another file.
         """
-        if config.enabled and self._language_model is None:
+        if config.enabled and (self._language_model is None or self._language_model.config != config):
             kept = Path(config.answers) if config.answers else self.artifacts.folder / "llm_answers.jsonl"
             self._language_model = LanguageModel(config, kept)
         return self._language_model

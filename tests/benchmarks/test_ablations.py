@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.ablations import best_path, encode_class_views, fit_with_prior, flat_decoding, names_only
+from benchmarks.ablations import best_path, fit_with_prior, flat_decoding, names_only
 from teleclass.labelling.class_text import class_views
 from teleclass.labelling.label_model import LabelHead, LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.selection import LabellingConfig
 from teleclass.labelling.similarity import softmax, unit
-from teleclass.model.embedding import EncoderConfig, embed
 
 FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 
@@ -55,14 +54,3 @@ def test_names_only_drops_keywords_and_descriptions_and_keeps_the_rest(taxonomy)
     assert (alone.keywords, alone.descriptions) == ({}, {})
     assert (alone.ids, alone.names, alone.paths()) == (taxonomy.ids, taxonomy.names, taxonomy.paths())
     assert class_views(alone)[FRUIT][0] == "fruit"
-
-
-@pytest.mark.slow
-def test_class_vectors_are_the_means_of_their_views(taxonomy, tiny_model, tmp_path):
-    encoder = EncoderConfig(str(tiny_model), "cpu")
-    vectors = encode_class_views(taxonomy, encoder)
-    views = class_views(taxonomy)
-    rows = embed([*views[FRUIT], *views[KNIVES]], encoder, tmp_path)  # two with keywords, three without
-    assert vectors[[FRUIT, KNIVES]] == pytest.approx(
-        unit(np.stack([rows[:2].mean(axis=0), rows[2:].mean(axis=0)])), abs=2e-3
-    )

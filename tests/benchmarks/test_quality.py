@@ -10,11 +10,12 @@ from conftest import write_course_layout
 from experiments import write_ds_config
 
 from benchmarks import quality
+from benchmarks.ablations import encode_class_views
 from benchmarks.experiments import DataSet
 from benchmarks.methods import METHODS, parse_methods
 from teleclass.errors import TeleclassError
 
-FAST = ("no EM", "best path", "cosine, top 3", "tree search", "supervised on the same embeddings")
+FAST = ("no EM", "best path", "tree search", "cosine, top 3", "supervised on the same embeddings")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_a_stopped_measurement_goes_on_with_what_is_missing(folder, command, mon
 
 @pytest.mark.slow
 def test_the_whole_experiment_is_a_row_with_the_figures_of_its_own_metrics(folder, command, capsys):
-    methods = "teleclass, classifier alone, pseudo labels alone, no enrichment, SetFit zero-shot"
+    methods = "teleclass, classifier alone, pseudo labels alone, SetFit zero-shot"
     assert quality.main([*command, "--methods", methods]) == 0
     found = results(folder)
     output = folder / "work" / "seven" / "seed_42"
@@ -139,12 +140,15 @@ def test_a_failed_experiment_is_told_and_the_other_methods_go_on(folder, command
 
 
 def test_the_same_data_with_names_only_is_a_data_set_of_its_own(folder, command, capsys):
-    assert quality.main([*command, "--methods", "no EM", "--without_keywords"]) == 0
+    assert quality.main([*command, "--methods", "no EM,no enrichment", "--without_keywords"]) == 0
     shown = capsys.readouterr().out
     assert "### seven\n" in shown
     assert "### seven (names only)\n" in shown
     found = results(folder)
     assert ("seven (names only)", "no EM", None) in found
+    assert found["seven", "no enrichment", None]["metrics"]
+    assert found["seven (names only)", "no enrichment", None]["left_out"] == "the classes have no keywords"
+    assert "| no enrichment | the classes have no keywords |  |" in shown
     names_only = folder / "work" / "names_only" / "seven_names_only"
     assert not (names_only / "class_related_keywords.txt").exists()
 
@@ -154,6 +158,14 @@ def test_the_filed_documents_are_the_test_documents(folder, command):
     assert data.label_model.heads[0].class_vectors.shape == data.class_vectors().shape == (7, 32)
     assert data.embeddings().shape == (12, 32)
     assert np.array_equal(data.filed_embeddings(), data.embeddings()[8:])
+
+
+@pytest.mark.slow
+def test_class_vectors_made_here_are_those_of_the_encode_phase(folder, command):
+    data = DataSet("seven", folder / "seven", folder / "work", command[-1].split())
+    vectors = encode_class_views(data.data.taxonomy, data.config.encoder)
+    assert vectors == pytest.approx(data.class_vectors(), abs=2e-2)  # bf16, in other batches
+    assert (vectors @ data.class_vectors().T).argmax(axis=0).tolist() == list(range(7))
 
 
 def test_other_data_or_options_have_another_fingerprint(folder, command, tmp_path):

@@ -76,6 +76,25 @@ def test_a_class_with_two_parents_ends_two_paths(taxonomy):
     assert set(taxonomy.paths()) == PATHS
 
 
+def test_siblings_are_the_other_children_of_all_parents_and_roots_are_siblings(taxonomy):
+    assert taxonomy.siblings(FRUIT) == [BREAD]
+    assert taxonomy.siblings(TOOLS) == [FOOD]
+    assert taxonomy.siblings(BREAD_KNIVES) == []
+    both = graph_of(6, [(0, 5), (1, 5), (1, 4), (0, 3), (0, 4)])
+    assert both.siblings(5) == [3, 4]
+    assert both.siblings(3) == [4, 5]
+    assert both.siblings(0) == [1, 2]
+    assert graph_of(1, []).siblings(0) == []
+
+
+def test_the_first_path_follows_first_parents_up_to_a_root(taxonomy):
+    """The hierarchy names bread before knives as a parent of bread knives."""
+    assert taxonomy.first_path(BREAD_KNIVES) == (FOOD, BREAD, BREAD_KNIVES)
+    assert taxonomy.first_path(TOOLS) == (TOOLS,)
+    assert graph_of(4, [(2, 0), (1, 0), (3, 2)]).first_path(0) == (3, 2, 0)
+    assert graph_of(5000, [(node + 1, node) for node in range(4999)]).first_path(0) == tuple(reversed(range(5000)))
+
+
 def test_paths_may_stop_at_inner_classes(taxonomy):
     inner = {(FOOD,), (TOOLS,), (FOOD, BREAD), (TOOLS, KNIVES)}
     assert len(taxonomy.paths(stop_at_inner=True)) == 8
@@ -333,3 +352,14 @@ def test_paths_go_from_roots_along_edges_to_leaves_and_are_all_there(graph):
     inner = graph.paths(stop_at_inner=True)
     assert set(inner) == beginnings
     assert len(inner) == len(beginnings)
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs())
+def test_siblings_are_mutual_and_first_paths_are_paths(graph):
+    every = graph.paths(stop_at_inner=True)
+    for node in range(graph.n_classes):
+        assert node not in graph.siblings(node)
+        assert all(node in graph.siblings(other) for other in graph.siblings(node))
+        assert graph.first_path(node) in every
+        assert graph.first_path(node)[-1] == node

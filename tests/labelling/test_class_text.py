@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from teleclass.data.layout import COURSE
 from teleclass.data.taxonomy import Taxonomy, read_taxonomy
-from teleclass.labelling.class_text import class_views, readable
+from teleclass.labelling.class_text import class_views, readable, route_of
 
 FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 
@@ -54,3 +54,29 @@ def test_a_description_stands_behind_the_keywords(data_dir):
 def test_readable_leaves_a_plain_name_alone():
     assert readable("grocery_gourmet_food ") == "grocery gourmet food"
     assert readable("Home & Kitchen") == "Home & Kitchen"
+
+
+def test_key_terms_stand_in_for_keywords_where_the_user_gave_none(taxonomy):
+    """The user's keywords of fruit stay; knives are without, and food has an empty list of terms."""
+    views = class_views(taxonomy, {KNIVES: ["blade", "sharp edge"], FRUIT: ["sweet"], FOOD: []})
+    assert views[KNIVES] == [
+        "This text is about knives: blade, sharp edge.",
+        "This text is about knives (tools > knives): blade, sharp edge.",
+    ]
+    without = class_views(taxonomy)
+    assert [views[node] == without[node] for node in range(7)] == [node != KNIVES for node in range(7)]
+    assert class_views(taxonomy, {}) == without
+    assert KNIVES not in taxonomy.keywords
+
+
+def test_key_terms_stand_before_a_description(data_dir):
+    (data_dir / "class_descriptions.txt").write_text("knives\tblades with a handle\n", "utf-8")
+    views = class_views(read_taxonomy(data_dir, COURSE), {KNIVES: ["sharp"]})
+    assert views[KNIVES][0] == "This text is about knives: sharp. blades with a handle."
+
+
+def test_a_route_is_one_path_from_the_root_down():
+    """Class 0 lies below 2 first, and below 1 too; names are written as a person would."""
+    graph = Taxonomy(range(4), ["a_leaf", "b", "in the_middle", "Top & all"], [(2, 0), (1, 0), (3, 2)])
+    assert route_of(graph, 0) == "Top & all > in the middle > a leaf"
+    assert route_of(graph, 1) == "b"

@@ -116,3 +116,39 @@ def test_an_empty_table_is_told_in_one_line(table, data, tokenizer):
     with pytest.raises(TeleclassError, match="training set is empty") as caught:
         training_documents(table[:0], data, tokenizer, 64)
     assert "\n" not in str(caught.value)
+
+
+def test_some_rows_get_other_labels_and_the_weights_a_mean_of_one(documents):
+    """Weights .5, 1.5, .25, 1.75 become .5, 3, 1, 1.75 with the mean 1.5625."""
+    before = [array.tolist() for array in documents.positives], documents.weights.tolist()
+    changed = documents.relabelled(
+        np.array([2, 1]),
+        [np.array([0, 1]), np.array([3])],
+        [np.array([], dtype=int), np.array([4, 5, 6])],
+        np.array([1, 3], np.float32),
+    )
+    assert [nodes.tolist() for nodes in changed.positives] == [[0, 2], [3], [0, 1], [3]]
+    assert [nodes.tolist() for nodes in changed.ignored] == [[6], [4, 5, 6], [], [4, 5, 6]]
+    np.testing.assert_allclose(changed.weights, np.array([0.5, 3, 1, 1.75]) / 1.5625, rtol=1e-6)
+    assert changed.weights.dtype == np.float32
+    assert changed.tokens is documents.tokens
+    assert ([array.tolist() for array in documents.positives], documents.weights.tolist()) == before
+    targets, counted = changed.targets([1])
+    assert targets.tolist() == [[0, 0, 0, 1, 0, 0, 0]]
+    assert counted.tolist() == [[1, 1, 1, 1, 0, 0, 0]]
+
+
+def test_new_labels_of_no_row_change_nothing_but_the_scale(documents):
+    same = documents.relabelled(np.array([], dtype=int), [], [], np.array([], np.float32))
+    np.testing.assert_array_equal(same.targets(range(4))[0], documents.targets(range(4))[0])
+    np.testing.assert_allclose(same.weights, documents.weights / documents.weights.mean(), rtol=1e-6)
+
+
+def test_weights_of_zero_stay_zero(documents):
+    none = documents.relabelled(np.arange(4), list(documents.positives), list(documents.ignored), np.zeros(4))
+    assert none.weights.tolist() == [0, 0, 0, 0]
+
+
+def test_labels_for_another_number_of_rows_are_refused(documents):
+    with pytest.raises(ValueError, match="zip"):
+        documents.relabelled(np.array([0, 1]), [np.array([0])], [np.array([1])], np.ones(2))

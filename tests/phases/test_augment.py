@@ -12,11 +12,13 @@ from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.errors import InputError
 from teleclass.labelling.augmentation import AugmentationConfig
 from teleclass.labelling.decoding import DecodingConfig
+from teleclass.labelling.generation import GenerationConfig
 from teleclass.labelling.label_model import LabelHead, LabelModel
 from teleclass.labelling.similarity import unit
 from teleclass.phases import augment
 from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.llm import LlmConfig
 from teleclass.runtime.tracking import Tracker, TrackingConfig
 from teleclass.runtime.workplace import Workplace
 
@@ -56,7 +58,7 @@ def work(tmp_path):
 def write_labels(work: Workplace, labels: dict[int, list[int]]) -> None:
     pairs = [(row, node) for row, nodes in labels.items() for node in nodes]
     with work.artifacts.writing("pseudo_labels") as partial:
-        pd.DataFrame(pairs, columns=["row", "class_position"]).to_parquet(partial, index=False)
+        pd.DataFrame(pairs, columns=["row", "class_position"]).assign(margin=0.5).to_parquet(partial, index=False)
 
 
 def write_generated(data_dir, texts: dict[str, str], labels: dict[str, dict]) -> None:
@@ -67,7 +69,9 @@ def write_generated(data_dir, texts: dict[str, str], labels: dict[str, dict]) ->
 
 def run(work: Workplace, data: Dataset, decoding: DecodingConfig | None = None, **settings):
     """The written table and the metrics."""
-    metrics = augment.run(work, data, AugmentationConfig(**settings), decoding or DecodingConfig())
+    metrics = augment.run(
+        work, data, AugmentationConfig(**settings), GenerationConfig(), decoding or DecodingConfig(), LlmConfig()
+    )
     return pd.read_parquet(work.artifacts.path("augmented")), metrics
 
 
@@ -104,7 +108,12 @@ def test_no_document_below_the_confidence_is_lent_and_the_class_stays_starved(wo
     table, metrics = run(work, read_dataset(data_dir), starved_below=4, nearest_confidence=0.99)
     assert table.empty
     assert list(table.columns) == ["source", "document", "row", "text", "class", "path", "confidence"]
-    assert metrics == {"label/starved_classes": 5, "label/nearest_documents": 0, "label/generated_documents": 0}
+    assert metrics == {
+        "label/starved_classes": 5, "label/still_starved_classes": 5, "label/nearest_documents": 0,
+        "label/generated_documents": 0,
+    }  # fmt: skip
+    reached = pd.read_csv(work.artifacts.path("augmentation")).set_index("name")
+    assert reached.loc["ladders", ["pseudo_labelled", "written", "lent", "total"]].tolist() == [2, 0, 0, 2]
 
 
 def test_generated_documents_are_taken_over_with_the_ids_of_their_classes(work, data_dir):
@@ -137,7 +146,9 @@ def test_generated_documents_feed_their_classes_before_the_corpus_lends_any(work
     assert 20 not in set(nearest["class"])
     assert metrics["label/starved_classes"] == 5  # before they were fed
     assert metrics["label/nearest_documents"] == len(nearest)
-    assert work.notes[-1] == f"5 starved classes, {len(nearest)} nearest documents lent, 1 generated ones read"
+    assert work.notes[-1] == (
+        f"5 starved classes, 1 generated documents read, {len(nearest)} nearest lent; 0 still starved"
+    )
 
 
 def test_generated_documents_are_not_read_where_they_are_not_wanted(work, data_dir):

@@ -12,10 +12,12 @@ from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.labelling.augmentation import AugmentationConfig
 from teleclass.labelling.decoding import DecodingConfig
 from teleclass.labelling.expansion import ExpansionConfig
+from teleclass.labelling.generation import GenerationConfig
 from teleclass.labelling.label_model import LabelHead, LabelModel
 from teleclass.phases import augment, expand
 from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.llm import LlmConfig
 from teleclass.runtime.tracking import Tracker, TrackingConfig
 from teleclass.runtime.workplace import Workplace
 
@@ -138,7 +140,8 @@ def test_what_augment_writes_expand_reads(work, data_dir):
     np.save(work.artifacts.path("document_embeddings"), embeddings)
     head = LabelHead(eye, np.zeros(7, np.float32), np.zeros(4, np.float32))
     LabelModel((head,), 0.4, "corpus prior", "by hand").save(work.artifacts.path("label_model"))
-    augment.run(work, data, AugmentationConfig(starved_below=1, nearest_confidence=0.5), DecodingConfig())
+    augmentation = AugmentationConfig(starved_below=1, nearest_confidence=0.5)
+    augment.run(work, data, augmentation, GenerationConfig(), DecodingConfig(), LlmConfig())
 
     table = run(work, data).set_index("document")
     assert table["source"].to_dict() == {"a": "corpus", "c": "nearest", "n0": "generated", "n2": "generated"}

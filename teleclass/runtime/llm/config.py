@@ -138,7 +138,8 @@ def llm_print(config: LlmConfig) -> list[object]:
     files = sorted(folder.glob("*.txt")) if folder else []
     files += [Path(config.replay)] if config.replay else []
     contents = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files if file.is_file()]
+    prices = [config.input_price, config.output_price] if config.max_cost else []  # else they decide nothing
     return [
         config.model, sorted(config._task_names), config.document_kind, config.max_documents, config.max_calls,
-        config.max_cost, config.max_tokens, contents,
+        config.max_cost, prices, config.max_tokens, contents,
     ]  # fmt: skip

@@ -32,7 +32,7 @@ from llm_server import (
 )
 
 from teleclass.errors import InputError, TeleclassError
-from teleclass.runtime.llm import LanguageModel, LlmConfig, Request, check_llm
+from teleclass.runtime.llm import LanguageModel, LlmConfig, Request, Usage, check_llm
 from teleclass.runtime.llm.budget import FAILURES_IN_A_ROW
 
 SCHEMA = {"type": "object", "properties": {"echo": {"type": "string"}}, "required": ["echo"]}
@@ -178,6 +178,19 @@ def test_counts_and_money_by_task(file):
     assert model.usage.metrics("generate")["llm/generate/calls"] == 2
     assert set(model.usage.metrics("annotate").values()) == {0.0}
     assert (model.usage.calls, model.usage.cost) == (5, pytest.approx(0.0015))
+
+
+def test_a_failed_call_is_told_of_its_own_task_alone():
+    """What the budget left unasked did not fail: another attempt would leave it too."""
+    usage = Usage()
+    assert not usage.has_failed()
+    assert not usage.has_failed("enrich", "annotate")
+    usage.add("enrich", calls=2, failed=1)
+    usage.add("annotate", calls=3, unanswered=4, reused=1)
+    assert usage.has_failed("enrich")
+    assert usage.has_failed("annotate", "enrich")
+    assert not usage.has_failed("annotate", "generate")
+    assert not usage.has_failed()
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
