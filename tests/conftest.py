@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -64,6 +67,14 @@ def write_reference_layout(folder: Path) -> Path:
     write_lines(folder / "train" / "doc2labels.txt", TRAIN_GOLD)
     write_lines(folder / "test" / "doc2labels.txt", TEST_GOLD)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, proxy or setting for a language model of this machine reaches a test."""
+    for name in [one for one in os.environ if one.startswith(("OPENAI_", "TELECLASS_LLM_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture

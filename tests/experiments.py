@@ -10,6 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = str(ROOT / "run_experiment.py")
+UNWANTED = ("MLFLOW_TRACKING", "COV_", "OPENAI_", "TELECLASS_LLM_")
+"""Beginnings of environment variables that an experiment of the tests does not see."""
+
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
 
 
@@ -26,9 +29,11 @@ def run(command: list[str], cwd: Path, **environment: str) -> subprocess.Complet
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_TRACKING", "COV_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(UNWANTED)}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return kept | {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path} | more
+    return (
+        kept | {"CUDA_VISIBLE_DEVICES": "", "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path} | more
+    )
 
 
 def write_ds_config(file: Path, micro_batch: int, **changes: object) -> Path:

@@ -43,6 +43,8 @@ class Dataset:
             "initial_core_classes": INITIAL_CORE_CLASSES,
             "refined_core_classes": REFINED_CORE_CLASSES,
         }
+        if self.layout.keywords == LLM_TERMS:
+            del roles["llm_terms"]
         return {role: self.folder / name for role, name in roles.items() if (self.folder / name).exists()}
 
 

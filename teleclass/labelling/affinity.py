@@ -27,12 +27,6 @@ class EnrichmentConfig:
 
     Parameters
     ----------
-    corpus_terms
-        mine the corpus for terms of each class: for the report, for refinement, and for class texts if asked.
-    terms_in_texts
-        put mined terms into the texts of classes without keywords. It helped one of five corpora measured.
-    llm_terms
-        key terms that the language model is asked for, of a class without keywords.
     affinity
         "code", popularity ** .2 · distinctiveness ** .8 · similarity, as the code released with TELEClass has it, or
         "paper", the geometric mean of the three.
@@ -40,14 +34,20 @@ class EnrichmentConfig:
         terms of a class under each of its parents.
     several_parents
         "union" of a class's terms under its several parents, or "intersection", which leaves some classes without any.
+    corpus_terms
+        mine the corpus for terms of each class: for the report, for refinement, and for class texts if asked.
+    terms_in_texts
+        put mined terms into the texts of classes without keywords. It helped one of five corpora measured.
+    llm_terms
+        key terms that the language model is asked for, of a class without keywords.
     """
 
-    corpus_terms: bool = True
-    terms_in_texts: bool = False
-    llm_terms: int = 10
     affinity: str = "code"
     terms_per_class: int = 20
     several_parents: str = "union"
+    corpus_terms: bool = True
+    terms_in_texts: bool = False
+    llm_terms: int = 10
 
     def __post_init__(self) -> None:
         if self.llm_terms < 1:

@@ -59,13 +59,13 @@ def test_what_a_field_holds_survives_as_it_is(task, value):
 @pytest.mark.parametrize("document", HOSTILE)
 def test_a_document_cannot_leave_its_quotation(document):
     _, user = read_prompt("annotate").fill(document=quoted(document, 50), classes="- a", document_kind="x")
-    assert user.lower().count("</document") == 1
-    assert user.lower().count("<document") == 1
+    squeezed = "".join(user.lower().split())
+    assert squeezed.count("</document") == squeezed.count("<document") == 1
     opened, closed = user.index("<document>"), user.index("</document>")
     assert "document" in user[opened + len("<document>") : closed].lower()
 
 
-@given(st.lists(st.sampled_from(["<", "/", " ", "document", "DOCUMENT", ">", "‹", "\n", "x"])).map("".join))
+@given(st.lists(st.sampled_from(["<", "< /", "/", " ", "document", "Document>", "\n", "x"])).map("".join))
 def test_no_document_holds_a_mark(document):
     squeezed = "".join(quoted(document, 1000).split()).lower()
     assert "<document" not in squeezed
