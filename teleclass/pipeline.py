@@ -99,6 +99,7 @@ PHASES = (
         inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations"),
         outputs=("metrics", "class_metrics", "level_metrics", "report"),
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
+        version=2,
         check=lambda c, data, ranks: evaluate.check(data),
     ),
 )  # fmt: skip

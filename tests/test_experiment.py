@@ -103,7 +103,10 @@ def test_every_artifact_has_its_columns(one_process):
     assert list(pd.read_parquet(one_process.output / "predictions.parquet")["document"]) == list(TEST)
     assert one_process.rows("document_embeddings").shape == (12, 32)
     assert one_process.rows("class_embeddings").shape == (7, 32)
-    assert "bread_knives" in (one_process.output / "report.html").read_text()
+    report = (one_process.output / "report.html").read_text()
+    assert "bread_knives" in report
+    for trust in ("label/prior_gain", "label/entropy", "test/agreement_label_model_classifier"):
+        assert trust in report
 
 
 def test_mlflow_holds_the_promised_names(one_process):

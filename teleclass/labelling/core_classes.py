@@ -55,7 +55,8 @@ class AnnotationConfig:
 def candidate_classes(marginals: np.ndarray, levels: np.ndarray, n_candidates: int) -> np.ndarray:
     """The most probable classes of each document, shape (rows, at most ``n_candidates``), best first.
 
-    The search is over whole paths: a class comes with all classes above it, whose marginals are no lower. Pruning from
+    The search is over whole paths: in a tree a class comes with all classes above it, whose marginals are no lower; of
+    several parents one may be missing. Pruning from
     the top down on inner classes' names loses up to 44 % of the gold; here nothing is pruned before leaves are seen.
 
     Parameters

@@ -108,6 +108,12 @@ def _report(
     taxonomy, corpus = data.taxonomy, data.corpus
     markers = {name: marker for name in BEFORE if (marker := work.artifacts.marker(name))}
     tags = {name: value for marker in markers.values() for name, value in marker.tags.items()}
+    shown = {
+        name: value
+        for marker in markers.values()
+        for name, value in marker.metrics.items()
+        if name.startswith(("label/", "llm/", "test/"))
+    } | metrics
     labels = pd.read_parquet(work.artifacts.path("pseudo_labels"), columns=["class_position"])
     augmented = pd.read_parquet(work.artifacts.path("augmented"), columns=["class"])
     before = np.bincount(labels["class_position"], minlength=taxonomy.n_classes)
@@ -150,7 +156,7 @@ def _report(
             ],
             decisions=[(name.replace("_", " "), value) for name, value in tags.items()],
             phases=[(name, marker.seconds) for name, marker in markers.items()],
-            metrics=sorted(metrics.items()),
+            metrics=sorted(shown.items()),
             figures=drawn,
             classes=sorted(table, key=lambda row: (row["f1"], -row["gold_documents"])),
         )
