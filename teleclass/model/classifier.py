@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from teleclass.model.batching import PackedTokens, PaddedTokens, TokenBatch
 from teleclass.model.loss import masked_bce
+from teleclass.model.packed import hidden_states, is_packable, mean_of_tokens
 
 
 class LabelMatchingConfig(PreTrainedConfig):
@@ -70,27 +72,52 @@ class LabelMatchingClassifier(PreTrainedModel):
         model.backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, **_without_pooler(backbone_config))
         return model
 
-    def document_features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    @property
+    def is_packable(self) -> bool:
+        """Whether batches may be packed, see :mod:`teleclass.model.packed`; if not they must be padded."""
+        return is_packable(self.backbone.config)
+
+    def document_features(self, batch: TokenBatch) -> torch.Tensor:
         """Mean of the last hidden states over a document's tokens, shape (documents, hidden size)."""
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        if isinstance(batch, PackedTokens):
+            return mean_of_tokens(hidden_states(self.backbone, batch), batch)
+        hidden = self.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+        mask = batch.mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+    def class_matrix(self) -> torch.Tensor:
+        """Unit class vectors times the scale, (D, C): what a unit document vector is multiplied with, in fp32."""
+        return (self.log_scale.float().exp() * nn.functional.normalize(self.class_vectors.float(), dim=1)).T
+
+    def logits(self, features: torch.Tensor, class_matrix: torch.Tensor) -> torch.Tensor:
+        """Logits (documents, C) of :meth:`document_features`."""
+        with torch.autocast(features.device.type, enabled=False):  # a bf16 cosine is off by .004, times 20
+            weight, bias = self.projection.weight.float(), self.projection.bias.float()
+            documents = nn.functional.normalize(nn.functional.linear(features.float(), weight, bias), dim=1)
+            return documents @ class_matrix + self.class_bias.float()
 
     def forward(
         self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        batch: TokenBatch | None = None,
         targets: torch.Tensor | None = None,
         counted: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Logits (documents, C), or with targets the loss of :func:`teleclass.model.loss.masked_bce`."""
-        features = self.document_features(input_ids, attention_mask)
-        with torch.autocast(features.device.type, enabled=False):  # a bf16 cosine is off by .004, times 20
-            weight, bias = self.projection.weight.float(), self.projection.bias.float()
-            documents = nn.functional.normalize(nn.functional.linear(features.float(), weight, bias), dim=1)
-            classes = nn.functional.normalize(self.class_vectors.float(), dim=1)
-            logits = self.log_scale.float().exp() * (documents @ classes.T) + self.class_bias.float()
+        """Logits (documents, C), or with targets the loss of :func:`teleclass.model.loss.masked_bce`.
+
+        Documents come as ``batch``, or as padded ``input_ids`` with their mask.
+        """
+        if batch is None:
+            if input_ids is None:
+                raise ValueError("give a batch, or input_ids and attention_mask")
+            mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            batch = PaddedTokens(input_ids, mask)
+        features = self.document_features(batch)
+        with torch.autocast(features.device.type, enabled=False):
+            logits = self.logits(features, self.class_matrix())
         if targets is None or counted is None or weights is None:
             return logits
         return masked_bce(logits, targets, counted, weights)

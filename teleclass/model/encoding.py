@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from teleclass.errors import WorkerError
-from teleclass.model.batching import TOKENS_PER_BATCH
 from teleclass.runtime.console import progress, set_up_console
-from teleclass.runtime.devices import cpu_cores, inference_dtype
+from teleclass.runtime.devices import inference_dtype, share_cores
 from teleclass.runtime.memory import MemoryPeak, peak
 
 
@@ -76,7 +75,6 @@ def encode_texts(
     if not mine:  # more machines than chunks
         return EncodingReport(0, 0.0, "", MemoryPeak(0.0, 0.0))
     devices = list(devices)[: len(mine)]
-    on_cpu = sum(device == "cpu" for device in devices)
     workers = []
     started = time.perf_counter()
     for device in devices:
@@ -84,9 +82,9 @@ def encode_texts(
             model=model,
             out=out,
             device=device,
-            tokens_per_batch=tokens_per_batch or TOKENS_PER_BATCH[device.split(":")[0]],
+            tokens_per_batch=tokens_per_batch,
             max_tokens=max_tokens,
-            threads=max(1, cpu_cores() // on_cpu) if device == "cpu" else 1,
+            processes=len(devices),
         )
         worker = context.Process(target=_work, args=(settings, tasks, results), daemon=True)
         worker.start()
@@ -141,7 +139,7 @@ class _Settings:
     device: str
     tokens_per_batch: int
     max_tokens: int
-    threads: int
+    processes: int
 
 
 def _supervise(
@@ -204,19 +202,18 @@ def _check_alive(workers: list[Any], devices: list[str]) -> None:
 def _work(settings: _Settings, tasks: Any, results: Any) -> None:
     set_up_console()
     try:
-        import torch
-
+        share_cores(settings.device, settings.processes)
+        from teleclass.model.batching import ahead
         from teleclass.model.encoder import SentenceEncoder
 
-        torch.set_num_threads(settings.threads)
         # Asked here and not in the parent, which would keep a CUDA context on every device.
         dtype = str(inference_dtype(settings.device)).removeprefix("torch.")
         encoder = SentenceEncoder(settings.model, settings.device, dtype, settings.max_tokens)
         out = np.load(settings.out, mmap_mode="r+")
         results.put(("ready", dtype))
-        while (task := tasks.get()) is not None:
-            rows, texts = task
-            out[rows] = encoder.encode(texts, settings.tokens_per_batch)
+        for rows, tokens in ahead((rows, encoder.tokenize(texts)) for rows, texts in iter(tasks.get, None)):
+            for chosen, vectors in encoder.encode_tokens(tokens, settings.tokens_per_batch):
+                out[rows[chosen]] = vectors
             results.put(("rows", len(rows)))
         out.flush()
         results.put(("peak", peak()))

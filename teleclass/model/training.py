@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from teleclass.model.batching import RankBatches
+from teleclass.model.rank_batches import RankBatches
 from teleclass.model.training_set import TrainingDocuments
 from teleclass.runtime.console import progress
 from teleclass.runtime.ds_config import ResolvedDsConfig
@@ -32,6 +32,8 @@ class TrainingConfig:
         only take its cores.
     log_every
         optimizer steps between two points of the learning curve.
+    packed
+        train without padding where the model's kind allows it.
     self_training_rounds
         further passes, each after the training documents were labelled anew by classifier and label model together.
     """
@@ -42,6 +44,7 @@ class TrainingConfig:
     max_steps: int = 0
     loader_workers: int = -1
     log_every: int = 10
+    packed: bool = True
     self_training_rounds: int = 0
 
     def __post_init__(self) -> None:
@@ -80,9 +83,9 @@ def train_until(
     on_gpu = engine.device.type == "cuda"
     workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
     loader: DataLoader = DataLoader(
-        range(len(documents)),  # type: ignore[arg-type]
-        batch_sampler=batches,
-        collate_fn=documents.batch,
+        documents,  # type: ignore[arg-type]  # anything with __getitem__ will do
+        sampler=batches,
+        batch_size=None,
         num_workers=workers,
         pin_memory=on_gpu,
         persistent_workers=workers > 0,
@@ -92,13 +95,14 @@ def train_until(
     with progress(total=steps - engine.global_steps, unit="steps", what="training") as bar:
         while engine.global_steps < steps:
             for batch in loader:
-                arguments = {name: tensor.to(engine.device, non_blocking=True) for name, tensor in batch.items()}
+                n_tokens = batch["batch"].n_tokens
+                arguments = {name: value.to(engine.device, non_blocking=True) for name, value in batch.items()}
                 loss = engine(**arguments)
                 engine.backward(loss)
                 at_boundary = engine.is_gradient_accumulation_boundary()
                 engine.step()
                 pace.documents += len(batch["weights"])
-                curve.add(loss.detach(), int(batch["attention_mask"].sum()))
+                curve.add(loss.detach(), n_tokens)
                 if at_boundary:
                     bar.update(1)
                     curve.step(engine, loss_scaling=settings.precision_used == "fp16")

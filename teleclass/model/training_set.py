@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
-from teleclass.model.batching import TokenizedTexts, padded, tokenize
-
-if TYPE_CHECKING:
-    import torch
+from teleclass.model.batching import TokenizedTexts, packed, padded, tokenize
+from teleclass.model.rank_batches import Share
 
 
 @dataclass(frozen=True)
 class TrainingDocuments:
-    """The training set as arrays; targets are class positions by row."""
+    """The training set as arrays; targets are class positions by row.
+
+    Attributes
+    ----------
+    pad_id : the padding token, where batches must be padded; None where they are packed.
+    """
 
     tokens: TokenizedTexts
     rows: np.ndarray
@@ -27,7 +30,7 @@ class TrainingDocuments:
     ignored: list[np.ndarray]
     weights: np.ndarray
     n_classes: int
-    pad_id: int
+    pad_id: int | None
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -52,23 +55,26 @@ class TrainingDocuments:
         mean = float(new_weights.mean()) or 1.0
         return replace(self, positives=new_positives, ignored=new_ignored, weights=new_weights / mean)
 
-    def batch(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        """The classifier's arguments for some rows."""
+    def __getitem__(self, share: Share) -> dict[str, Any]:
+        """The classifier's arguments for one rank's part of a micro-step."""
         import torch
 
-        ids, mask = padded(self.tokens, rows, self.pad_id)
+        rows = share.rows
+        batch = packed(self.tokens, rows) if self.pad_id is None else padded(self.tokens, rows, self.pad_id)
         targets, counted = self.targets(rows)
-        arrays = {"input_ids": ids, "attention_mask": mask, "targets": targets, "counted": counted,
-                  "weights": self.weights[rows]}  # fmt: skip
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        arrays = {"targets": targets, "counted": counted, "weights": self.weights[rows] * np.float32(share.weight)}
+        return {"batch": batch} | {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def training_documents(table: pd.DataFrame, data: Dataset, tokenizer: Any, max_tokens: int) -> TrainingDocuments:
+def training_documents(
+    table: pd.DataFrame, data: Dataset, tokenizer: Any, max_tokens: int, is_packed: bool
+) -> TrainingDocuments:
     """Tokenise the training set once and turn its class ids into positions.
 
     Parameters
     ----------
     table : ``training_set.parquet``.
+    is_packed : whether batches are to be packed, not padded.
 
     Raises
     ------
@@ -88,5 +94,5 @@ def training_documents(table: pd.DataFrame, data: Dataset, tokenizer: Any, max_t
         ignored=[np.array([position[number] for number in numbers], dtype=int) for numbers in table["ignored"]],
         weights=table["weight"].to_numpy(dtype=np.float32),
         n_classes=data.taxonomy.n_classes,
-        pad_id=tokenizer.pad_token_id,
+        pad_id=None if is_packed else tokenizer.pad_token_id,
     )

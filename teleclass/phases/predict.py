@@ -17,8 +17,11 @@ from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
 from teleclass.labelling.trust import agreement_with_classifier
 from teleclass.runtime.console import progress
-from teleclass.runtime.devices import cpu_cores, inference_dtype, rank_device
+from teleclass.runtime.devices import inference_dtype, rank_device, share_cores
 from teleclass.runtime.workplace import Workplace
+
+CHUNK = 4096
+"""Documents that are tokenised at once, while those before them are scored."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,14 @@ def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, m
     import torch
     from transformers import AutoTokenizer
 
-    from teleclass.model.batching import tokenize
+    from teleclass.model.batching import ahead, tokenize
     from teleclass.model.classifier import LabelMatchingClassifier
     from teleclass.model.inference import forward_batches
+    from teleclass.model.packed import narrow_linear_layers
 
     ranks = work.ranks
     device = rank_device(ranks.local_rank)
-    if device == "cpu":
-        torch.set_num_threads(max(1, cpu_cores() // ranks.local_world_size))
+    share_cores(device, ranks.local_world_size)
     dtype = inference_dtype(device)
     folder = work.artifacts.path("model")
     try:
@@ -116,21 +119,33 @@ def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, m
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"the trained model in {folder} cannot be read ({reason}); run with --force train") from None
+    if classifier.is_packable and dtype != torch.float32:
+        narrow_linear_layers(classifier.backbone, dtype)
     classifier.to(torch.device(device)).eval()  # type: ignore[arg-type]  # transformers wraps nn.Module.to
+    with torch.inference_mode():
+        class_matrix = classifier.class_matrix()
     texts = data.corpus.texts[data.corpus.predicted]
     order = np.argsort([-len(text) for text in texts], kind="stable")
     mine = order[ranks.rank :: ranks.world_size]
     if not len(mine):
         return
-    tokens = tokenize(tokenizer, [texts[row] for row in mine], prediction.max_tokens or max_tokens)
+    limit = prediction.max_tokens or max_tokens
+    chunks = [mine[start : start + CHUNK] for start in range(0, len(mine), CHUNK)]
+    tokenized = ahead((chunk, tokenize(tokenizer, [texts[row] for row in chunk], limit)) for chunk in chunks)
     shared = np.load(work.artifacts.folder / "intermediate" / ".scores.partial.npy", mmap_mode="r+")
     with progress(total=len(mine), unit="documents", what="predicting") as bar:
-        for rows, logits in forward_batches(
-            classifier, tokens, np.arange(len(mine)), pad_id=tokenizer.pad_token_id, device=device, dtype=dtype,
-            tokens_per_batch=prediction.tokens_per_batch,
-        ):  # fmt: skip
-            shared[mine[rows]] = logits
-            bar.update(len(rows))
+        for chunk, tokens in tokenized:
+            for rows, logits in forward_batches(
+                lambda batch: classifier.logits(classifier.document_features(batch), class_matrix),
+                tokens,
+                np.arange(len(chunk)),
+                device=device,
+                dtype=dtype,
+                pad_id=None if classifier.is_packable else tokenizer.pad_token_id,
+                tokens_per_batch=prediction.tokens_per_batch,
+            ):
+                shared[chunk[rows]] = logits
+                bar.update(len(rows))
     shared.flush()
 
 

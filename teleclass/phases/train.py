@@ -16,13 +16,13 @@ from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.self_training import relabel
-from teleclass.model.batching import RankBatches
 from teleclass.model.inference import forward_batches
+from teleclass.model.rank_batches import RankBatches
 from teleclass.model.sources import find_model
 from teleclass.model.training import Pace, TrainingConfig, train_until
 from teleclass.model.training_set import TrainingDocuments, training_documents
 from teleclass.runtime.console import log, progress, quiet_libraries
-from teleclass.runtime.devices import cpu_cores, fast_bf16, inference_dtype, rank_device
+from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, share_cores
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
@@ -48,20 +48,24 @@ def run(
     deepspeed = import_deepspeed()
     seed_all(work.seed + ranks.rank)
     device = rank_device(ranks.local_rank)
-    if device == "cpu":
-        torch.set_num_threads(max(1, cpu_cores() // ranks.local_world_size))
+    share_cores(device, ranks.local_world_size)
 
     folder = find_model(training.model)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     table = pd.read_parquet(work.artifacts.path("training_set"))
-    documents = training_documents(table, data, tokenizer, training.max_tokens)
     label_model = LabelModel.load(work.artifacts.path("label_model"))
+    classifier = LabelMatchingClassifier.from_backbone(
+        folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
+    )
+    is_packed = training.packed and classifier.is_packable
+    documents = training_documents(table, data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
-        documents.tokens.lengths, micro_batch, ranks.rank, ranks.world_size, work.seed, multiple=accumulation
-    )
-    epoch = len(batches) // accumulation
+        documents.tokens.lengths, micro_batch, ranks.rank, ranks.world_size, work.seed, accumulation,
+        like_lengths=not is_packed,
+    )  # fmt: skip
+    epoch = batches.n_steps
     steps = min(epoch * training.epochs, training.max_steps or epoch * training.epochs)
     a_round = min(epoch, steps)
     total_steps = steps + training.self_training_rounds * a_round
@@ -72,9 +76,6 @@ def run(
         log.info("  precision: %s asked, %s used: what this device is fast at", settings.precision_asked,
                  settings.precision_used)  # fmt: skip
 
-    classifier = LabelMatchingClassifier.from_backbone(
-        folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
-    )
     classifier.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps nn.Module.to
     if ranks.is_first:  # DeepSpeed sends rank 0's weights to the others
         _start_head(work, classifier, documents, label_model, device)
@@ -158,7 +159,7 @@ def _relabelled(
     mine = own[work.ranks.rank :: work.ranks.world_size]
     engine.module.eval()
     scored = forward_batches(
-        engine.module, documents.tokens, mine, pad_id=documents.pad_id,
+        lambda batch: engine.module(batch=batch), documents.tokens, mine, pad_id=documents.pad_id,
         device=str(engine.device), dtype=inference_dtype(str(engine.device)),
     )  # fmt: skip
     logits = np.empty((len(own), documents.n_classes), dtype=np.float32)

@@ -1,10 +1,13 @@
-"""Peak memory of this process and of its device."""
+"""Peak memory of this process and of its device, and how it is kept between steps."""
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from dataclasses import dataclass
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,19 @@ def peak() -> MemoryPeak:
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         gpu = max(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count())) / 2**20
     return MemoryPeak(rss_mb=_rss_peak_mb(), gpu_mb=gpu)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for arrays that every step allocates anew on a CPU.
+
+    Given back to the kernel, each page of them is zeroed and mapped again at its next use: a training step of 16
+    documents took .61 s of CPU time, and .49 s with the memory kept (MiniLM, bf16, one thread). Elsewhere than under
+    glibc this does nothing.
+    """
+    allocate = getattr(ctypes.CDLL(None), "mallopt", None)
+    if allocate is not None:
+        allocate(_M_MMAP_MAX, 0)  # no mapping of its own for any array
+        allocate(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _rss_peak_mb() -> float:
