@@ -100,11 +100,10 @@ class LabelMatchingClassifier(PreTrainedModel):
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
-        *,
-        batch: TokenBatch | None = None,
         targets: torch.Tensor | None = None,
         counted: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
+        batch: TokenBatch | None = None,
     ) -> torch.Tensor:
         """Logits (documents, C), or with targets the loss of :func:`teleclass.model.loss.masked_bce`.
 

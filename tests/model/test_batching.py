@@ -1,14 +1,15 @@
-"""Tokens, padding, batches by a token budget, and the training batches of the ranks."""
+"""Tokens, packing and padding, batches by a token budget."""
 
-from collections import Counter
+import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from teleclass.model.batching import RankBatches, TokenizedTexts, padded, token_batches, tokenize
+from teleclass.model.batching import TokenizedTexts, ahead, packed, padded, token_batches, tokenize
 from teleclass.model.sources import find_model
 
 
@@ -46,13 +47,35 @@ def test_no_texts_give_no_tokens_and_no_batches(tokenizer):
     assert list(token_batches(tokens.lengths, 100)) == []
 
 
+THREE = TokenizedTexts(np.array([2, 9, 3, 2, 3, 2, 7, 8, 3], dtype=np.int32), np.array([0, 3, 5, 9]))
+
+
 def test_padding_goes_behind_the_shorter_texts_and_is_masked():
-    tokens = TokenizedTexts(np.array([2, 9, 3, 2, 3, 2, 7, 8, 3], dtype=np.int32), np.array([0, 3, 5, 9]))
-    ids, mask = padded(tokens, [2, 1], pad_id=5)  # not 0, which an array might hold by chance
-    assert ids.tolist() == [[2, 7, 8, 3], [2, 3, 5, 5]]
-    assert mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert ids.dtype == mask.dtype == np.int64
-    assert padded(tokens, np.array([1]), pad_id=5)[0].tolist() == [[2, 3]]  # no wider than its own rows
+    batch = padded(THREE, [2, 1], pad_id=5)  # not 0, which an array might hold by chance
+    assert batch.ids.tolist() == [[2, 7, 8, 3], [2, 3, 5, 5]]
+    assert batch.mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert batch.ids.dtype == batch.mask.dtype == torch.int64
+    assert padded(THREE, np.array([1]), pad_id=5).ids.tolist() == [[2, 3]]  # no wider than its own rows
+    assert (len(batch), batch.n_tokens) == (2, 6)
+
+
+def test_packed_texts_stand_one_after_the_other_with_positions_from_zero():
+    batch = packed(THREE, [2, 0, 2])
+    assert batch.ids.tolist() == [2, 7, 8, 3, 2, 9, 3, 2, 7, 8, 3]
+    assert batch.positions.tolist() == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2, 3]
+    assert batch.documents.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert batch.lengths == (4, 3, 4)
+    assert batch.rows.dtype == torch.int64
+    assert (len(batch), batch.n_tokens) == (3, 11)
+
+
+@pytest.mark.parametrize("make", [packed, lambda tokens, rows: padded(tokens, rows, 0)])
+def test_batches_move_to_a_device_whole(make):
+    batch = make(THREE, [2, 0])
+    moved = batch.to("meta")
+    assert moved.ids.device.type == "meta"
+    assert (len(moved), type(moved)) == (2, type(batch))
+    assert batch.ids.device.type == "cpu"
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,74 +93,28 @@ def test_token_batches_hold_every_row_once_within_the_budget_longest_first(lengt
             assert max(1, lengths[batch].max()) * (len(batch) + 1) > budget
 
 
-SHAPES = {
-    "n": st.integers(1, 300),
-    "batch": st.integers(1, 9),
-    "world": st.integers(1, 5),
-    "multiple": st.integers(1, 4),
-    "seed": st.integers(0, 3),
-}
+def test_items_come_in_order_each_made_while_the_one_before_is_used():
+    made, seen = [], []
+
+    def items():
+        for number in range(5):
+            made.append(number)
+            yield number
+
+    for number in ahead(items()):
+        while len(made) < min(5, number + 2):  # the next is made without being asked for: else this never ends
+            time.sleep(0.001)
+        seen.append(number)
+    assert seen == [0, 1, 2, 3, 4]
+    assert list(ahead([])) == []
 
 
-def ranks_of(n: int, batch: int, world: int, seed: int = 0, multiple: int = 1, number: int = 0) -> list[RankBatches]:
-    lengths = np.random.default_rng(n).integers(2, 40, n)
-    ranks = [RankBatches(lengths, batch, rank, world, seed, multiple) for rank in range(world)]
-    for rank in ranks:
-        rank.epoch = number
-    return ranks
+def test_an_error_while_an_item_is_made_reaches_the_one_who_asks():
+    def items():
+        yield 1
+        raise KeyError("broken")
 
-
-def epoch(*shape: int, **more: int) -> list[list[list[int]]]:
-    """The batches of every rank in one epoch."""
-    return [list(rank) for rank in ranks_of(*shape, **more)]
-
-
-@settings(max_examples=60, deadline=None)
-@given(**SHAPES)
-def test_every_rank_takes_equally_many_full_batches_and_every_document_stands_in_the_epoch(
-    n, batch, world, multiple, seed
-):
-    batches = epoch(n, batch, world, seed, multiple)
-    steps = {len(own) for own in batches} | {len(rank) for rank in ranks_of(n, batch, world, seed, multiple)}
-    assert len(steps) == 1
-    assert steps.pop() % multiple == 0
-    assert {len(one) for own in batches for one in own} == {batch}
-    count = Counter(row for own in batches for one in own for row in one)
-    assert set(count) == set(range(n))
-    # duplicates: what fills up the last group of batches, spread evenly
-    padding = len(batches[0]) * batch * world - n
-    assert padding < batch * world * multiple
-    assert sum(times - 1 for times in count.values()) == padding
-    assert max(count.values()) - min(count.values()) <= 1
-
-
-@settings(max_examples=30, deadline=None)
-@given(n=st.integers(20, 300), batch=st.integers(1, 9), world=st.integers(1, 4))
-def test_the_ranks_together_take_what_one_rank_takes_with_their_total_batch(n, batch, world):
-    together = epoch(n, batch, world)
-    for step, whole in enumerate(epoch(n, batch * world, 1)[0]):
-        assert sorted(row for own in together for row in own[step]) == sorted(whole)
-
-
-@settings(max_examples=30, deadline=None)
-@given(n=st.integers(40, 300), batch=st.integers(1, 9), world=st.integers(1, 4), multiple=st.integers(1, 3))
-def test_the_order_changes_with_epoch_and_seed_and_with_nothing_else(n, batch, world, multiple):
-    first = epoch(n, batch, world, 0, multiple)
-    assert epoch(n, batch, world, 0, multiple) == first
-    assert epoch(n, batch, world, 0, multiple, number=1) != first
-    assert epoch(n, batch, world, 1, multiple) != first
-    assert epoch(n, batch, world, 0, multiple, number=1) == epoch(n, batch, world, 0, multiple, number=1)
-
-
-def test_iterating_an_epoch_again_gives_the_same_batches():
-    """As an engine that resumes within an epoch needs it."""
-    rank = ranks_of(50, 4, 2)[1]
-    assert list(rank) == list(rank)
-
-
-def test_documents_of_like_length_stand_together_but_short_ones_not_first():
-    lengths = np.random.default_rng(1).integers(2, 100, 512)  # one pool of 32 batches
-    batches = list(RankBatches(lengths, 16, 0, 1, seed=0))
-    assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 10  # 16 random ones lie about 86 apart
-    means = [lengths[batch].mean() for batch in batches]
-    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5  # 1 where the sorted batches stay in their order
+    got = ahead(items())
+    assert next(got) == 1
+    with pytest.raises(KeyError, match="broken"):
+        next(got)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from teleclass.model.batching import padded, tokenize
+from teleclass.model.batching import packed, padded, tokenize
 from teleclass.model.classifier import LabelMatchingClassifier, LabelMatchingConfig
 from teleclass.model.loss import masked_bce
 
@@ -33,7 +33,7 @@ def tokens(tiny_model):
 
 @torch.no_grad()
 def logits_of(model, tokens, rows, pad_id: int = 0) -> np.ndarray:
-    return model(*(torch.from_numpy(array) for array in padded(tokens, rows, pad_id))).numpy()
+    return model(batch=padded(tokens, rows, pad_id)).numpy()
 
 
 def test_the_backbone_has_the_pretrained_weights_and_no_pooler(classifier, tiny_model):
@@ -49,10 +49,11 @@ def test_the_shapes_are_those_asked_for_and_everything_is_float32_and_trained(cl
     assert classifier.projection.weight.shape == (5, 32)
     assert logits_of(classifier, tokens, [0, 1, 2, 3]).shape == (4, 7)
     assert {parameter.dtype for parameter in classifier.parameters()} == {torch.float32}
-    ids, mask = (torch.from_numpy(array) for array in padded(tokens, [0, 1], 0))
-    targets = torch.eye(7)[:2]
-    classifier(ids, mask, targets, torch.ones(2, 7), torch.ones(2)).backward()
-    assert [name for name, parameter in classifier.named_parameters() if parameter.grad is None] == []
+    for batch in (padded(tokens, [0, 1], 0), packed(tokens, [0, 1])):
+        classifier.zero_grad()
+        loss = classifier(targets=torch.eye(7)[:2], counted=torch.ones(2, 7), weights=torch.ones(2), batch=batch)
+        loss.backward()
+        assert [name for name, parameter in classifier.named_parameters() if parameter.grad is None] == []
 
 
 def test_a_new_head_is_finite_and_tells_classes_apart(tiny_model):
@@ -89,10 +90,31 @@ def test_with_targets_it_returns_the_loss_of_its_logits(classifier, tokens):
     generator = np.random.default_rng(0)
     targets, counted = (torch.from_numpy(generator.integers(0, 2, (3, 7)).astype(np.float32)) for _ in range(2))
     weights = torch.tensor([0.5, 1.0, 1.5])
-    inputs = [torch.from_numpy(array) for array in padded(tokens, [0, 1, 3], 0)]
+    batch = padded(tokens, [0, 1, 3], 0)
     with torch.no_grad():
-        loss = classifier(*inputs, targets=targets, counted=counted, weights=weights)
-        torch.testing.assert_close(loss, masked_bce(classifier(*inputs), targets, counted, weights))
+        loss = classifier(batch.ids, batch.mask, targets, counted, weights)
+        torch.testing.assert_close(loss, masked_bce(classifier(batch.ids, batch.mask), targets, counted, weights))
+
+
+def test_ids_without_a_mask_are_all_tokens_and_no_input_at_all_is_refused(classifier, tokens):
+    batch = padded(tokens, [0], 0)
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(batch.ids), classifier(batch.ids, batch.mask), rtol=0, atol=0)
+    with pytest.raises(ValueError, match="input_ids"):
+        classifier()
+
+
+def test_packed_documents_have_the_logits_of_padded_ones(classifier, tokens):
+    with torch.no_grad():
+        logits = classifier(batch=packed(tokens, [3, 0, 2, 1])).numpy()
+    np.testing.assert_allclose(logits, logits_of(classifier, tokens, [3, 0, 2, 1]), atol=2e-6)
+
+
+def test_logits_by_a_class_matrix_made_once_are_those_of_the_forward_pass(classifier, tokens):
+    batch = packed(tokens, [0, 1, 2, 3])
+    with torch.no_grad():
+        logits = classifier.logits(classifier.document_features(batch), classifier.class_matrix())
+        torch.testing.assert_close(logits, classifier(batch=batch), rtol=0, atol=0)
 
 
 def test_the_head_stays_float32_under_bf16_autocast(classifier, tokens):
@@ -100,9 +122,9 @@ def test_the_head_stays_float32_under_bf16_autocast(classifier, tokens):
     features = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     classifier.document_features = lambda *_: features  # the head alone
     with torch.no_grad():
-        exact = classifier(None, None)
+        exact = classifier(torch.zeros(4, 1, dtype=torch.int64))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            mixed = classifier(None, None)
+            mixed = classifier(torch.zeros(4, 1, dtype=torch.int64))
     torch.testing.assert_close(mixed, exact, rtol=0, atol=1e-6)
 
 

@@ -63,6 +63,42 @@ def test_no_texts_give_no_rows(encoder):
     assert encoder.encode([], 4096).shape == (0, 32)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "max"])
+def test_models_that_do_not_take_the_mean_are_computed_by_their_own_modules(tiny_model, tmp_path, pooling):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    modules = [Transformer(str(tiny_model), max_seq_length=64), Pooling(32, pooling)]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
+    encoder = SentenceEncoder(tmp_path, "cpu")
+    assert not encoder.is_packed
+    np.testing.assert_allclose(encoder.encode(TEXTS, 70), own_vectors(tmp_path), atol=1e-5)
+
+
+def test_modules_behind_the_mean_are_applied(tiny_model, tmp_path):
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Dense, Pooling, Transformer
+
+    torch.manual_seed(0)
+    modules = [Transformer(str(tiny_model), max_seq_length=64), Pooling(32, "mean"), Dense(32, 7)]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path))
+    encoder = SentenceEncoder(tmp_path, "cpu")
+    assert encoder.is_packed
+    assert encoder.encode(["apple"]).shape == (1, 7)
+    np.testing.assert_allclose(encoder.encode(TEXTS, 70), own_vectors(tmp_path), atol=1e-5)
+
+
+def test_in_bf16_every_vector_is_within_1e_4_of_fp32():
+    """Cosine, on texts of all lengths, by the bundled model; with layer norms in bf16 too they reach 1e-4."""
+    folder = find_model("bundled")
+    texts = [*TEXTS, *("A kettle that whistles, boils fast and pours badly. " * n for n in range(1, 20))]
+    vectors = SentenceEncoder(folder, "cpu", "bfloat16").encode(texts)
+    exact = SentenceEncoder(folder, "cpu").encode(texts)
+    difference = 1 - (vectors.astype(np.float64) * exact).sum(axis=1)
+    assert 1e-8 < difference.max() < 5e-5
+
+
 def test_bf16_weights_give_float32_vectors_of_length_one_near_the_fp32_ones(tiny_model, encoder):
     vectors = SentenceEncoder(tiny_model, "cpu", "bfloat16").encode(TEXTS, 4096)
     assert vectors.dtype == np.float32

@@ -27,8 +27,14 @@ def tokens(tiny_model):
     return tokenize(AutoTokenizer.from_pretrained(tiny_model), TEXTS, 64)
 
 
-def run(function, tokens, rows=ROWS, dtype=torch.float32, budget=0):
-    return list(forward_batches(function, tokens, rows, pad_id=0, device="cpu", dtype=dtype, tokens_per_batch=budget))
+def batches_of(function, tokens, rows=ROWS, dtype=torch.float32, budget=0, pad_id=None):
+    return forward_batches(
+        function, tokens, rows, device="cpu", dtype=dtype, pad_id=pad_id, tokens_per_batch=budget
+    )  # fmt: skip
+
+
+def run(*arguments, **options):
+    return list(batches_of(*arguments, **options))
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +42,16 @@ def expected(classifier, tokens):
     """Row by row and without any padding."""
     with torch.no_grad():
         return {
-            row: classifier(ids, torch.ones_like(ids)).numpy()[0]
+            row: classifier(ids).numpy()[0]
             for row in ROWS.tolist()
             for ids in [torch.from_numpy(tokens[row].astype(np.int64))[None]]
         }
 
 
+@pytest.mark.parametrize("pad_id", [None, 0])
 @pytest.mark.parametrize(("budget", "n_batches"), [(1, 10), (30, None), (0, 1)])
-def test_any_budget_gives_each_row_once_with_its_own_result(classifier, tokens, expected, budget, n_batches):
-    batches = run(classifier, tokens, budget=budget)
+def test_any_budget_gives_each_row_once_with_its_own_result(classifier, tokens, expected, budget, n_batches, pad_id):
+    batches = run(lambda batch: classifier(batch=batch), tokens, budget=budget, pad_id=pad_id)
     assert n_batches in (None, len(batches))
     assert sorted(row for rows, _ in batches for row in rows.tolist()) == sorted(ROWS.tolist())
     for rows, values in batches:
@@ -54,18 +61,18 @@ def test_any_budget_gives_each_row_once_with_its_own_result(classifier, tokens, 
 
 
 def test_no_row_gives_no_batch(classifier, tokens):
-    assert run(classifier, tokens, rows=np.array([], dtype=np.int64)) == []
+    assert run(lambda batch: classifier(batch=batch), tokens, rows=np.array([], dtype=np.int64)) == []
 
 
 def test_a_batch_is_within_the_budget(tokens):
     sizes = []
 
-    def size(ids, mask):
-        sizes.append(ids.numel())
-        assert mask.sum(dim=1).tolist() == sorted(mask.sum(dim=1).tolist(), reverse=True)
-        return mask.sum(dim=1, keepdim=True)
+    def size(batch):
+        sizes.append(batch.ids.numel())
+        assert batch.mask.sum(dim=1).tolist() == sorted(batch.mask.sum(dim=1).tolist(), reverse=True)
+        return batch.mask.sum(dim=1, keepdim=True)
 
-    for rows, values in run(size, tokens, budget=40):
+    for rows, values in run(size, tokens, budget=40, pad_id=0):
         assert values[:, 0].tolist() == tokens.lengths[rows].tolist()
     assert max(sizes) <= 40
     assert len(sizes) > 1
@@ -82,9 +89,7 @@ def test_sixteen_bit_arithmetic_gives_float32_features_near_the_exact_ones(class
 
 def test_the_consumer_may_still_train_between_two_batches(classifier, tokens):
     """Inference mode and autocast are the batches' own, not that of the loop around them."""
-    batches = forward_batches(
-        classifier, tokens, ROWS, pad_id=0, device="cpu", dtype=torch.bfloat16, tokens_per_batch=30
-    )
+    batches = batches_of(lambda batch: classifier(batch=batch), tokens, dtype=torch.bfloat16, budget=30)
     next(batches)
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
@@ -94,9 +99,9 @@ def test_the_consumer_may_still_train_between_two_batches(classifier, tokens):
 
 def test_bf16_results_of_the_function_come_as_float32(tokens):
     """numpy has no bf16."""
-    one = forward_batches(
-        lambda ids, mask: mask.sum(dim=1, keepdim=True).to(torch.bfloat16),
-        tokens, np.array([0]), pad_id=0, device="cpu", dtype=torch.bfloat16,
+    one = run(
+        lambda batch: batch.mask.sum(dim=1, keepdim=True).to(torch.bfloat16), tokens, np.array([0]), torch.bfloat16,
+        pad_id=0,
     )  # fmt: skip
     ((rows, values),) = one
     assert values.dtype == np.float32

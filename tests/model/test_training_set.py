@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 from teleclass.data.dataset import read_dataset
 from teleclass.errors import TeleclassError
 from teleclass.model.classifier import LabelMatchingClassifier
+from teleclass.model.rank_batches import Share
 from teleclass.model.training_set import training_documents
 
 COLUMNS = ["source", "document", "row", "text", "positives", "ignored", "weight"]
@@ -43,7 +44,7 @@ def data(data_dir):
 
 @pytest.fixture
 def documents(table, data, tokenizer):
-    return training_documents(table, data, tokenizer, 64)
+    return training_documents(table, data, tokenizer, 64, is_packed=True)
 
 
 def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(documents, tokenizer):
@@ -52,7 +53,7 @@ def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(do
     for row, text in enumerate(texts):
         assert documents.tokens[row].tolist() == tokenizer(text)["input_ids"]
     assert documents.rows.tolist() == [1, 0, 1, -1]
-    assert (documents.n_classes, documents.pad_id) == (7, 0)
+    assert (documents.n_classes, documents.pad_id) == (7, None)
 
 
 def test_targets_are_class_positions_and_ignored_classes_do_not_count(documents):
@@ -76,45 +77,52 @@ def test_targets_of_rows_in_an_array_are_those_of_the_list(documents):
 
 
 def test_a_batch_holds_the_rows_asked_for_in_their_order(documents):
-    batch = documents.batch([3, 1])
+    batch = documents[Share(np.array([3, 1]), 0.5)]
     generated, first = documents.tokens[3].tolist(), documents.tokens[1].tolist()
-    padding = len(first) - len(generated)
-    assert padding > 0
-    assert batch["input_ids"].tolist() == [generated + [0] * padding, first]
-    assert batch["attention_mask"].tolist() == [[1] * len(generated) + [0] * padding, [1] * len(first)]
-    assert batch["weights"].tolist() == [1.75, 1.5]
-    assert {name: value.dtype for name, value in batch.items()} == {
-        "input_ids": torch.int64, "attention_mask": torch.int64,
-        "targets": torch.float32, "counted": torch.float32, "weights": torch.float32,
-    }  # fmt: skip
+    assert batch["batch"].ids.tolist() == generated + first
+    assert batch["batch"].lengths == (len(generated), len(first))
+    assert batch["weights"].tolist() == [0.875, 0.75]
+    assert {batch[name].dtype for name in ("targets", "counted", "weights")} == {torch.float32}
     for name, array in zip(("targets", "counted"), documents.targets([3, 1]), strict=True):
         assert batch[name].tolist() == array.tolist()
 
 
-def test_a_batch_is_what_the_classifier_takes(documents, tiny_model):
+def test_batches_are_padded_where_they_may_not_be_packed(table, data, tokenizer):
+    documents = training_documents(table, data, tokenizer, 64, is_packed=False)
+    generated, first = documents.tokens[3].tolist(), documents.tokens[1].tolist()
+    padding = len(first) - len(generated)
+    assert padding > 0
+    batch = documents[Share(np.array([3, 1]), 1.0)]["batch"]
+    assert batch.ids.tolist() == [generated + [0] * padding, first]
+    assert batch.mask.tolist() == [[1] * len(generated) + [0] * padding, [1] * len(first)]
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_batch_is_what_the_classifier_takes(table, data, tokenizer, tiny_model, is_packed):
     torch.manual_seed(0)
     classifier = LabelMatchingClassifier.from_backbone(tiny_model, 7, 5)
-    loss = classifier(**documents.batch([0, 1, 2, 3]))
+    documents = training_documents(table, data, tokenizer, 64, is_packed)
+    loss = classifier(**documents[Share(np.arange(4), 1.0)])
     assert loss.shape == ()
     assert loss.item() > 0
 
 
 def test_texts_are_cut_at_max_tokens(table, data, tokenizer):
-    assert training_documents(table, data, tokenizer, 8).tokens.lengths.tolist() == [8, 8, 8, 5]
+    assert training_documents(table, data, tokenizer, 8, True).tokens.lengths.tolist() == [8, 8, 8, 5]
 
 
 def test_more_tokens_than_the_model_has_places_for_are_cut_at_its_limit(table, data, tokenizer, tiny_model):
     """The tiny model has 64 positions, and its tokenizer says so; the encoder keeps to that limit too."""
     table.loc[3, "text"] = "ripe apple " * 100
-    documents = training_documents(table, data, tokenizer, 1000)
+    documents = training_documents(table, data, tokenizer, 1000, False)
     assert documents.tokens.lengths.max() == 64
-    batch = documents.batch([3])
-    AutoModel.from_pretrained(tiny_model)(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    batch = documents[Share(np.array([3]), 1.0)]["batch"]
+    AutoModel.from_pretrained(tiny_model)(input_ids=batch.ids, attention_mask=batch.mask)
 
 
 def test_an_empty_table_is_told_in_one_line(table, data, tokenizer):
     with pytest.raises(TeleclassError, match="training set is empty") as caught:
-        training_documents(table[:0], data, tokenizer, 64)
+        training_documents(table[:0], data, tokenizer, 64, True)
     assert "\n" not in str(caught.value)
 
 
