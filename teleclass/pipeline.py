@@ -37,6 +37,7 @@ PHASES = (
         depends_on=lambda c, data, ranks: [model_digest(c.encoder.model), c.encoder.max_tokens],
         every_rank=True,
         check=lambda c, data, ranks: encode.check(data, c.encoder),
+        version=2,
     ),
     Phase(
         "label",
@@ -75,11 +76,13 @@ PHASES = (
         outputs=("model", "ds_config"),
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
+            c.training.packed,
             file_digest(c.deepspeed_file), ranks.world_size,
             [c.training.self_training_rounds, relabelling(c)] if c.training.self_training_rounds else [],
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
+        version=2,
     ),
     Phase(
         "predict",
@@ -91,6 +94,7 @@ PHASES = (
             c.prediction.classifier_weight, c.prediction.max_tokens or c.training.max_tokens, c.decoding
         ],
         every_rank=True,
+        version=2,
     ),
     Phase(
         "evaluate",

@@ -29,6 +29,16 @@ def test_no_command_is_an_error(capsys):
     assert "usage" in capsys.readouterr().out
 
 
+def test_the_options_are_parsed_and_explained_without_torch():
+    """Two seconds less until a wrong option is told."""
+    code = "import sys\nfrom teleclass.config import parse_arguments\nimport teleclass.pipeline\n"
+    code += "parse_arguments(['--seed', '1'])\nprint(sorted(sys.modules))"
+    modules = run([sys.executable, "-c", code], ROOT).stdout
+    assert "'teleclass.phases.train'" in modules
+    for heavy in ("torch", "transformers", "sentence_transformers", "mlflow", "deepspeed", "sklearn"):
+        assert f"'{heavy}'" not in modules
+
+
 def test_help_needs_no_heavy_library():
     code = "import sys; from teleclass.cli import main; main(['--help']); print(sorted(sys.modules))"
     modules = run([sys.executable, "-c", code], ROOT).stdout

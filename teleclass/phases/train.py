@@ -16,7 +16,6 @@ from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.self_training import relabel
-from teleclass.model.inference import forward_batches
 from teleclass.model.rank_batches import RankBatches
 from teleclass.model.sources import find_model
 from teleclass.model.training import Pace, TrainingConfig, train_until
@@ -70,8 +69,9 @@ def run(
     a_round = min(epoch, steps)
     total_steps = steps + training.self_training_rounds * a_round
     settings = resolve_ds_config(
-        content, world_size=ranks.world_size, total_steps=total_steps, supports=_supports(device), path=ds_file
-    )
+        content, world_size=ranks.world_size, total_steps=total_steps, supports=_supports(device),
+        on_gpu=device != "cpu", path=ds_file,
+    )  # fmt: skip
     if settings.precision_used != settings.precision_asked:
         log.info("  precision: %s asked, %s used: what this device is fast at", settings.precision_asked,
                  settings.precision_used)  # fmt: skip
@@ -155,6 +155,8 @@ def _relabelled(
     number: int,
 ) -> TrainingDocuments:
     """The documents with new labels for those of the corpus; every rank scores its share and decodes all."""
+    from teleclass.model.inference import forward_batches
+
     own = np.flatnonzero(table["source"] == "corpus")
     mine = own[work.ranks.rank :: work.ranks.world_size]
     engine.module.eval()
@@ -182,6 +184,7 @@ def _start_head(
     work: Workplace, classifier: Any, documents: TrainingDocuments, label_model: LabelModel, device: str
 ) -> None:
     from teleclass.model.head import start_head
+    from teleclass.model.inference import forward_batches
 
     head = label_model.heads[-1]
     own = np.flatnonzero(documents.rows >= 0)

@@ -49,6 +49,16 @@ def test_the_shipped_file_resolves_to_what_it_says(file):
     assert '"auto"' not in json.dumps(resolved.config)
 
 
+@pytest.mark.parametrize(("world_size", "on_gpu", "overlaps"), [(2, True, True), (1, True, False), (2, False, False)])
+def test_gradients_are_reduced_during_the_backward_pass_where_there_is_a_gpu_and_another_rank(
+    world_size, on_gpu, overlaps
+):
+    resolved = resolve_ds_config(
+        read_ds_config(DEFAULT_FILE), world_size=world_size, total_steps=9, supports=everything, on_gpu=on_gpu
+    )
+    assert resolved.config["zero_optimization"]["overlap_comm"] is overlaps
+
+
 def test_deepspeed_itself_takes_the_resolved_shipped_file(monkeypatch):
     """World size 1, as no process group is started here; DeepSpeed fills in the total: 16 × 1 × 1."""
     from teleclass.runtime.distributed import import_deepspeed
