@@ -48,7 +48,7 @@ def best_path(model: LabelModel, embeddings: np.ndarray, paths: PathIndex) -> Fi
     """The classes of the most probable path, instead of the set of the largest expected Example-F1."""
     labels: list[set[int]] = []
     scores = np.empty((len(embeddings), paths.n_classes), dtype=np.float32)
-    for rows in blocks(len(embeddings)):
+    for rows in blocks(len(embeddings), paths.n_classes):
         posterior = model.posterior(embeddings[rows], paths)
         scores[rows] = paths.marginals(posterior)
         labels.extend(set(paths.membership[best].indices.tolist()) for best in posterior.argmax(axis=1))

@@ -78,7 +78,7 @@ def nearest_documents(
     nodes = np.array(sorted(starved))
     found: dict[int, list[NearestDocument]] = {int(node): [] for node in nodes}
     through = {int(node): np.flatnonzero(paths.membership[:, [node]].toarray().ravel()) for node in nodes}
-    for rows in blocks(len(embeddings)):
+    for rows in blocks(len(embeddings), max(paths.n_paths, paths.n_classes)):
         posterior = model.posterior(embeddings[rows], paths)
         marginals = paths.marginals(posterior)[:, nodes]
         for offset, column in zip(*np.nonzero(marginals >= config.nearest_confidence), strict=True):

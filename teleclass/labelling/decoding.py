@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.label_sets import LabelSets
 from teleclass.labelling.paths import PathIndex
 
 CANDIDATES = 32
@@ -57,8 +58,13 @@ class Decoder:
         self._lengths = np.unique(paths.lengths)
         # Parents come before their children where probabilities tie, as on a branch without forks.
         self._order = taxonomy.levels * 1e-9
+        self._of_length = {
+            length: (np.flatnonzero(paths.lengths == length), paths.membership[paths.lengths == length].T.tocsr())
+            for length in self._lengths.tolist()
+        }
+        self._parents = _padded_parents(taxonomy)
 
-    def decode(self, posterior: np.ndarray, multiplicity: float = 1.0) -> list[list[int]]:
+    def decode(self, posterior: np.ndarray, multiplicity: float = 1.0) -> LabelSets:
         """Label sets of documents, closed over one path.
 
         Parameters
@@ -72,12 +78,50 @@ class Decoder:
         the classes of each row, most probable first.
         """
         marginals = self.paths.marginals(posterior)
-        candidates = self._candidates(marginals)
         if self.config.labels_per_document:
-            chosen = self._many_paths(marginals, candidates, multiplicity)
-        else:
-            chosen = self._one_path(posterior, candidates)
-        return [self.close(candidates[row][chosen[row]].tolist(), marginals[row]) for row in range(len(posterior))]
+            candidates = self._candidates(marginals)
+            return self._ordered(*_flat(candidates, self._many_paths(marginals, candidates, multiplicity)), marginals)
+        sure, paths_of_sure = self._sure(posterior)
+        unsure = np.ones(len(posterior), dtype=bool)
+        unsure[sure] = False
+        others = np.flatnonzero(unsure)
+        rows = np.repeat(sure, self.paths.lengths[paths_of_sure])
+        nodes = self.paths.membership[paths_of_sure].indices
+        if len(others):
+            # Columns of the transpose: both matrices have a path's or a class's documents side by side in memory.
+            posterior_of, marginals_of = posterior.T[:, others].T, np.ascontiguousarray(marginals.T[:, others].T)
+            candidates = self._candidates(marginals_of)
+            more_rows, more_nodes = _flat(candidates, self._one_path(posterior_of, candidates))
+            rows, nodes = np.concatenate([rows, others[more_rows]]), np.concatenate([nodes, more_nodes])
+        return self._ordered(rows, nodes, marginals)
+
+    def _sure(self, posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose best set is certainly one path, and that path.
+
+        Any other set misses or adds a class, so it earns at most 2l / (2l + 1) where the path of length l is right
+        and at most 1 elsewhere: less than the path alone as soon as that is more probable than (2l + 1) / (2l + 2).
+        """
+        found, rows = np.divmod(np.flatnonzero((posterior.T > 0.5).ravel()), len(posterior))
+        lengths = self.paths.lengths[found]
+        is_sure = posterior[rows, found] > (2 * lengths + 1) / (2 * lengths + 2) + 1e-6
+        return rows[is_sure], found[is_sure]
+
+    def _ordered(self, rows: np.ndarray, nodes: np.ndarray, marginals: np.ndarray) -> LabelSets:
+        """Sets from (row, class) pairs: closed, and the most probable class of each first."""
+        n_rows, n_classes = marginals.shape
+        in_set = np.zeros((n_rows, n_classes + 2), dtype=bool)
+        in_set[:, n_classes] = True  # what a root has for a parent
+        in_set[rows, nodes] = True
+        is_open = ~in_set[rows[:, None], self._parents[nodes]].any(axis=1)
+        if is_open.any():  # seldom: only a class of several parents can be more probable than its parent
+            opened = np.unique(rows[is_open])
+            closed = [self.close(np.flatnonzero(in_set[row, :n_classes]).tolist(), marginals[row]) for row in opened]
+            kept = ~np.isin(rows, opened)
+            rows = np.concatenate([rows[kept], np.repeat(opened, [len(nodes) for nodes in closed])])
+            nodes = np.concatenate([nodes[kept], *closed])
+        order = np.lexsort((self._order[nodes] - marginals[rows, nodes], rows))
+        counts = np.bincount(rows, minlength=n_rows)
+        return LabelSets(nodes[order].astype(np.int32), np.concatenate([[0], np.cumsum(counts)]))
 
     def multiplicity(self, posterior_of: Callable[[np.ndarray], np.ndarray], n_documents: int) -> float:
         """The multiplicity for :meth:`decode`, solved on a sample of the documents; 1 where no number was given.
@@ -114,14 +158,13 @@ class Decoder:
     def _one_path(self, posterior: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         # joint[length]: probability that the class lies on the document's path and that this has `length` classes
         joint = {}
-        for length in self._lengths:
-            of_length = self.paths.lengths == length
-            on_path = (self.paths.membership[of_length].T @ posterior[:, of_length].T).T
-            joint[length] = np.take_along_axis(np.asarray(on_path), candidates, axis=1)
-        order = np.take_along_axis(np.broadcast_to(self._order, (len(posterior), len(self._order))), candidates, 1)
+        for length, (columns, membership) in self._of_length.items():
+            on_path = (membership @ posterior.T[columns]).T
+            joint[length] = np.take_along_axis(on_path, candidates, axis=1)
+        order = self._order[candidates]
 
         def terms(size: int) -> np.ndarray:
-            return sum(joint[length] * (2.0 / (size + length)) for length in self._lengths) - order
+            return sum(joint[length] * (2.0 / (size + length)) for length in joint) - order
 
         return _best_sets(terms, candidates.shape, 2 * int(self._lengths.max()))
 
@@ -150,18 +193,34 @@ class Decoder:
 
 def _best_sets(terms: Callable[[int], np.ndarray], shape: tuple[int, int], largest: int) -> np.ndarray:
     """Mask (rows, candidates) of the k classes with the largest terms(k), for each row's best k."""
-    best_value = np.full(shape[0], -np.inf)
-    best = np.zeros(shape, dtype=bool)
-    for size in range(1, min(largest, shape[1]) + 1):
-        values = terms(size)
-        top = np.argsort(-values, axis=1, kind="stable")[:, :size]
-        value = np.take_along_axis(values, top, axis=1).sum(axis=1)
+    best_value, best_size = np.full(shape[0], -np.inf), np.zeros(shape[0], dtype=int)
+    sizes = range(1, min(largest, shape[1]) + 1)
+    for size in sizes:
+        value = -np.sort(-terms(size), axis=1)[:, :size].sum(axis=1)
         better = value > best_value
-        best_value[better] = value[better]
-        mask = np.zeros((int(better.sum()), shape[1]), dtype=bool)
-        np.put_along_axis(mask, top[better], True, axis=1)
-        best[better] = mask
+        best_value[better], best_size[better] = value[better], size
+    best = np.zeros(shape, dtype=bool)
+    for size in sizes:
+        rows = np.flatnonzero(best_size == size)
+        if len(rows):
+            top = np.argsort(-terms(size)[rows], axis=1, kind="stable")[:, :size]
+            best[rows[:, None], top] = True
     return best
+
+
+def _flat(candidates: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, class) pairs of the candidates that a mask chooses."""
+    rows, columns = np.nonzero(chosen)
+    return rows, candidates[rows, columns]
+
+
+def _padded_parents(taxonomy: Taxonomy) -> np.ndarray:
+    """(C, largest number of parents): each class's parents; a root has C there, and what is left over is C + 1."""
+    parents = [taxonomy.parents(node) or [taxonomy.n_classes] for node in range(taxonomy.n_classes)]
+    table = np.full((taxonomy.n_classes, max(map(len, parents))), taxonomy.n_classes + 1)
+    for node, own in enumerate(parents):
+        table[node, : len(own)] = own
+    return table
 
 
 def _spread(marginals: np.ndarray, multiplicity: float) -> np.ndarray:

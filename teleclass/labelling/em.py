@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ def soft_em(
     learn_prior: bool,
     shrinkage: float = 0.0,
     annotations: Annotations | None = None,
+    rows: np.ndarray | None = None,
+    device: str = "cpu",
     tick: Callable[[int], Any] = lambda documents: None,
 ) -> tuple[LabelHead, CorpusSums]:
     """Run soft EM from ``head``'s class vectors.
@@ -61,6 +64,8 @@ def soft_em(
     shrinkage : mass, in shares of the mean path's, at which a class takes half the corpus that it could: where few
         classes hold most documents, the others are fed by the errors of those.
     annotations : core classes that are known of some documents; they sharpen the posteriors of those.
+    rows : the documents to learn from, ascending; all when None.
+    device : ``cpu`` or ``cuda:N``.
     tick : told the number of documents as they are passed over, ``iterations + 1`` times each.
 
     Returns
@@ -68,17 +73,18 @@ def soft_em(
     the head with its fitted class vectors and prior, and the last pass's sums.
     """
     text = head.class_vectors
-    sums = pass_over(embeddings, head, paths, annotations, tick)
+    n_documents = len(embeddings) if rows is None else len(rows)
+    sums = pass_over(embeddings, head, paths, annotations, rows, device, tick)
     for _ in range(iterations):
         log_prior = head.log_prior
         mass = sums.class_mass[:, None]
-        shrunk = mass / (mass + shrinkage * len(embeddings) / paths.n_paths + 1e-9)
+        shrunk = mass / (mass + shrinkage * n_documents / paths.n_paths + 1e-9)
         share = corpus_weight * np.minimum(1, mass) * shrunk
         if learn_prior:
             log_prior = np.log((sums.path_mass + 1) / (sums.path_mass.sum() + paths.n_paths)).astype(np.float32)
         vectors = unit((1 - share) * text + share * sums.centroids())
         head = replace(head, class_vectors=vectors, log_prior=log_prior)
-        sums = pass_over(embeddings, head, paths, annotations, tick)
+        sums = pass_over(embeddings, head, paths, annotations, rows, device, tick)
     return head, sums
 
 
@@ -87,21 +93,70 @@ def pass_over(
     head: LabelHead,
     paths: PathIndex,
     annotations: Annotations | None = None,
+    rows: np.ndarray | None = None,
+    device: str = "cpu",
     tick: Callable[[int], Any] = lambda documents: None,
 ) -> CorpusSums:
-    """One expectation step over the corpus, in blocks."""
-    path_mass = np.zeros(paths.n_paths)
-    class_sums = np.zeros(head.class_vectors.shape, dtype=np.float64)
-    for rows in blocks(len(embeddings)):
-        documents = head.documents(embeddings[rows])
-        scores = paths.path_scores(documents @ head.class_vectors.T)
-        posterior = softmax(scores / head.temperature + head.log_prior)
-        if annotations is not None:
-            posterior = annotations.sharpen(posterior, rows)
-        path_mass += posterior.sum(axis=0)
-        class_sums += paths.marginals(posterior).T @ documents
+    """One expectation step over the corpus, in blocks.
+
+    Scores of paths are linear in class vectors and sums over classes are linear in sums over paths, so a block takes
+    two dense products and no sparse one.
+    """
+    expect = _Expectation(head, paths, device)
+    for block in blocks(len(embeddings) if rows is None else len(rows), paths.n_paths):
+        some = block if rows is None else rows[block]
+        documents = head.documents(embeddings[some])
+        evidence = None if annotations is None else partial(annotations.sharpen, rows=some)
+        expect.add(documents, evidence)
         tick(len(documents))
-    return CorpusSums(path_mass, paths.membership.T @ path_mass, class_sums)
+    path_mass, path_sums = expect.sums()
+    to_classes = paths.membership.T
+    return CorpusSums(path_mass, to_classes @ path_mass, to_classes @ path_sums)
+
+
+class _Expectation:
+    """Posteriors of blocks of documents, and their sums over paths, on the host or on a GPU."""
+
+    def __init__(self, head: LabelHead, paths: PathIndex, device: str):
+        vectors = (paths.weights @ head.class_vectors) / np.float32(head.temperature)
+        self.device = device
+        self.mass: Any = np.zeros(paths.n_paths)
+        self.total: Any = np.zeros((paths.n_paths, vectors.shape[1]))
+        self.vectors: Any = vectors
+        self.log_prior: Any = head.log_prior
+        if device != "cpu":
+            import torch
+
+            arrays = (self.mass, self.total, self.vectors, self.log_prior)
+            tensors = [torch.from_numpy(np.asarray(array)).to(device) for array in arrays]
+            self.mass, self.total, self.vectors, self.log_prior = tensors
+
+    def add(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> None:
+        """Add the sums of some documents (rows, D); ``evidence`` sharpens their posterior."""
+        if self.device != "cpu":
+            self._add_on_device(documents, evidence)
+            return
+        posterior = softmax((self.vectors @ documents.T).T + self.log_prior)
+        if evidence is not None:
+            posterior = evidence(posterior)
+        self.mass += posterior.sum(axis=0)
+        self.total += posterior.T @ documents
+
+    def _add_on_device(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> None:
+        import torch
+
+        on_device = torch.from_numpy(np.ascontiguousarray(documents)).to(self.device)
+        posterior = torch.softmax(on_device @ self.vectors.T + self.log_prior, dim=1)
+        if evidence is not None:
+            posterior = torch.from_numpy(evidence(posterior.cpu().numpy())).to(self.device)
+        self.mass += posterior.sum(dim=0)
+        self.total += posterior.T @ on_device
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) path mass and (P, D) posterior-weighted sums."""
+        if self.device == "cpu":
+            return self.mass, self.total
+        return self.mass.cpu().numpy(), self.total.cpu().numpy()
 
 
 def log_likelihood(embeddings: np.ndarray, head: LabelHead, paths: PathIndex) -> float:
@@ -112,7 +167,7 @@ def log_likelihood(embeddings: np.ndarray, head: LabelHead, paths: PathIndex) ->
     """
     log_prior = head.log_prior - np.log(np.exp(head.log_prior).sum())
     total = 0.0
-    for rows in blocks(len(embeddings)):
+    for rows in blocks(len(embeddings), paths.n_paths):
         scores = paths.path_scores(head.class_scores(embeddings[rows])) / head.temperature + log_prior
         largest = scores.max(axis=1)
         total += float((largest + np.log(np.exp(scores - largest[:, None]).sum(axis=1))).sum())

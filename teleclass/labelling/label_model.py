@@ -48,7 +48,7 @@ class LabelHead:
 
     def class_scores(self, embeddings: np.ndarray) -> np.ndarray:
         """Cosine of documents and classes, shape (rows, C)."""
-        return self.documents(embeddings) @ self.class_vectors.T
+        return (self.class_vectors @ self.documents(embeddings).T).T
 
     def path_evidence(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
         """Path scores with the prior, in cosine, shape (rows, P)."""
@@ -73,13 +73,14 @@ class LabelModel:
 
     def posterior(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
         """Probability of every path for every document, shape (rows, P)."""
-        total = np.zeros((len(embeddings), paths.n_paths), dtype=np.float32)
+        total = np.zeros((paths.n_paths, len(embeddings)), dtype=np.float32).T  # in memory as the posteriors are
         for head in self.heads:
             scores = head.class_scores(embeddings)
             spread = scores.std(axis=1, keepdims=True)
             evidence = paths.path_scores(scores) + head.temperature * head.log_prior
             total += softmax(evidence / (self.sharpness * np.maximum(spread, 1e-6)))
-        return total / len(self.heads)
+        total /= len(self.heads)
+        return total
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""

@@ -87,7 +87,7 @@ def refine_core_classes(
     rows_of: list[np.ndarray] = []
     classes_of: list[np.ndarray] = []
     width = min(config.gaps + 1, n_classes)
-    for rows in blocks(n_documents):
+    for rows in blocks(n_documents, n_classes):
         scores = unit(embeddings[rows]) @ vectors.T
         allowed = np.full(len(scores), n_classes)
         if candidates is not None:

@@ -7,7 +7,7 @@ up to 22 points of Example-F1 on skewed ones, and where class texts say little a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.em import CorpusSums, log_likelihood, soft_em
 from teleclass.labelling.label_model import TEMPERATURE, LabelHead, LabelModel
 from teleclass.labelling.paths import PathIndex
-from teleclass.labelling.similarity import blocks, unit
+from teleclass.labelling.similarity import blocks, sample_rows, unit
 from teleclass.runtime.console import progress
 
 CHOICES = {"corpus": "corpus prior", "uniform": "uniform prior", "both": "both", "texts": "class texts"}
@@ -39,6 +39,9 @@ SHRINKAGE = 0.5
 
 HELD_OUT_DOCUMENTS = 8_000
 
+DOCUMENTS_PER_PATH = 32
+"""Soft EM is fitted on so many documents for each path at least, whatever ``labelling.fit_documents`` says."""
+
 
 @dataclass(frozen=True)
 class LabellingConfig:
@@ -54,12 +57,16 @@ class LabellingConfig:
         "auto", or a form to be used whatever the corpus: "corpus", "uniform", "both", "texts" (no EM).
     sharpness
         spread of the posterior in standard deviations of class scores; 0 for .4, and .3 above 300 classes.
+    fit_documents
+        soft EM is fitted on at most so many documents, drawn at random, and those with core classes (32 for each
+        path where that is more); 0 takes all.
     """
 
     iterations: int = 5
     corpus_weight: float = 0.35
     prior: str = "auto"
     sharpness: float = 0.0
+    fit_documents: int = 65_536
 
     def __post_init__(self) -> None:
         if self.iterations < 0:
@@ -70,6 +77,8 @@ class LabellingConfig:
             raise ValueError(f"labelling.prior must be auto, {', '.join(CHOICES)}")
         if self.sharpness < 0:
             raise ValueError("labelling.sharpness must be 0 or more")
+        if self.fit_documents < 0:
+            raise ValueError("labelling.fit_documents must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -110,16 +119,19 @@ class _Fitter:
     embeddings: np.ndarray
     paths: PathIndex
     config: LabellingConfig
-    annotations: Annotations | None = field(default=None)
+    rows: np.ndarray | None
+    annotations: Annotations | None
+    device: str
 
     def fit(
         self, start: LabelHead, learn_prior: bool, what: str, shrinkage: float = 0.0
     ) -> tuple[LabelHead, CorpusSums]:
         config = self.config
-        with progress(total=(config.iterations + 1) * len(self.embeddings), unit="documents", what=what) as bar:
+        n_documents = len(self.embeddings) if self.rows is None else len(self.rows)
+        with progress(total=(config.iterations + 1) * n_documents, unit="documents", what=what) as bar:
             return soft_em(
                 self.embeddings, start, self.paths, config.iterations, config.corpus_weight, learn_prior,
-                shrinkage, self.annotations, bar.update,
+                shrinkage, self.annotations, self.rows, self.device, bar.update,
             )  # fmt: skip
 
 
@@ -129,17 +141,22 @@ def fit_label_model(
     paths: PathIndex,
     config: LabellingConfig,
     annotations: Annotations | None = None,
+    device: str = "cpu",
 ) -> tuple[LabelModel, Evidence]:
     """Fit class vectors to the corpus by the form of soft EM that suits it.
+
+    Of a large corpus a random part is enough: its cost is bounded by ``config.fit_documents``.
 
     Parameters
     ----------
     embeddings : (N, D), unit rows.
     class_vectors : (C, D), unit rows, from class texts.
     annotations : core classes that are known of some documents.
+    device : ``cpu`` or ``cuda:N``, for the passes of soft EM.
     """
     texts = LabelHead.from_texts(class_vectors, paths.n_paths)
-    fitter = _Fitter(embeddings, paths, config, annotations)
+    rows = _rows_to_fit(len(embeddings), paths, config, annotations)
+    fitter = _Fitter(embeddings, paths, config, rows, annotations, device)
     gains = _held_out_gains(embeddings, texts, paths, config)
     shrinkage = SHRINKAGE * max(0.0, gains[0])
     corpus, sums = fitter.fit(texts, True, "soft EM, corpus prior", shrinkage)
@@ -150,7 +167,7 @@ def fit_label_model(
     )
     uniform, _ = fitter.fit(centred, False, "soft EM, uniform prior")
 
-    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths))
+    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths, rows))
     choice, reason = _choose(evidence, config)
     if choice == "corpus prior" and evidence.texts_and_uniform < WEAK_AGREEMENT:
         warmth = min(1.0, (WEAK_AGREEMENT - evidence.texts_and_uniform) / WARMEST)
@@ -164,6 +181,19 @@ def fit_label_model(
     }[choice]
     sharpness = config.sharpness or (0.3 if paths.n_classes > 300 else 0.4)
     return LabelModel(heads, sharpness, choice, reason), evidence
+
+
+def _rows_to_fit(
+    n_documents: int, paths: PathIndex, config: LabellingConfig, annotations: Annotations | None
+) -> np.ndarray | None:
+    """The documents that soft EM learns from, ascending; None for all of them."""
+    size = max(config.fit_documents, DOCUMENTS_PER_PATH * paths.n_paths)
+    if not config.fit_documents or n_documents <= size:
+        return None
+    rows = sample_rows(n_documents, size)
+    if annotations is not None:
+        rows = np.union1d(rows, np.fromiter(annotations.core_classes, dtype=np.int64))
+    return rows
 
 
 def _choose(evidence: Evidence, config: LabellingConfig) -> tuple[str, str]:
@@ -203,16 +233,21 @@ def _held_out_gains(
 
 
 def _agreements(
-    embeddings: np.ndarray, views: tuple[LabelHead, LabelHead, LabelHead], paths: PathIndex
+    embeddings: np.ndarray,
+    views: tuple[LabelHead, LabelHead, LabelHead],
+    paths: PathIndex,
+    chosen: np.ndarray | None,
 ) -> tuple[float, float, float, float]:
     """Shares of documents with the same best path (texts and uniform, texts and corpus, corpus and uniform), and the
     largest share of documents under one root by class texts."""
     same = np.zeros(3)
     by_root = np.zeros(paths.n_classes)
-    for rows in blocks(len(embeddings)):
-        texts, corpus, uniform = (head.path_evidence(embeddings[rows], paths).argmax(axis=1) for head in views)
+    n_documents = len(embeddings) if chosen is None else len(chosen)
+    for block in blocks(n_documents, paths.n_paths):
+        documents = embeddings[block if chosen is None else chosen[block]]
+        texts, corpus, uniform = (head.path_evidence(documents, paths).argmax(axis=1) for head in views)
         same += [(texts == uniform).sum(), (texts == corpus).sum(), (corpus == uniform).sum()]
         by_root += np.bincount(paths.roots[texts], minlength=paths.n_classes)
-    n_documents = max(1, len(embeddings))
+    n_documents = max(1, n_documents)
     first, second, third = (same / n_documents).tolist()
     return first, second, third, float(by_root.max() / n_documents)

@@ -44,7 +44,7 @@ def relabel(
 
     multiplicity = decoder.multiplicity(posterior_of, len(logits))
     found = NewLabels([], [], np.zeros(len(logits), dtype=np.float32))
-    for rows in blocks(len(logits)):
+    for rows in blocks(len(logits), max(paths.n_paths, paths.n_classes)):
         posterior = posterior_of(rows)
         found.weights[rows] = confidence_weight(path_margins(posterior), weight_floor)
         for labels in decoder.decode(posterior, multiplicity):

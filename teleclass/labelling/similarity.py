@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK_ROWS = 4096
+BLOCK_VALUES = 2**22
+"""Values that a matrix of a block's documents and some columns holds at most: 16 MB in fp32."""
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -16,13 +18,23 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(length > 0, length, 1)
 
 
-def blocks(n_rows: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
-    """Slices that cover ``n_rows``, so that no N×C matrix is ever held whole."""
+def blocks(n_rows: int, n_columns: int = 1) -> Iterator[slice]:
+    """Slices that cover ``n_rows``, so that no matrix of them and ``n_columns`` is ever held whole."""
+    size = max(1, min(BLOCK_ROWS, BLOCK_VALUES // n_columns))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
 
+def sample_rows(n_rows: int, size: int) -> np.ndarray:
+    """At most ``size`` of ``n_rows`` rows, drawn by a fixed seed, ascending; all of them where there are no more."""
+    if n_rows <= size:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(0).choice(n_rows, size, replace=False))
+
+
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Row-wise softmax, shape (rows, columns)."""
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(axis=1, keepdims=True)
+    return shifted

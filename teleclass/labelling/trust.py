@@ -7,18 +7,25 @@ import numpy as np
 from teleclass.labelling.combination import classifier_log_posterior
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import PathIndex
-from teleclass.labelling.similarity import blocks
+from teleclass.labelling.similarity import blocks, sample_rows
+
+SAMPLE = 32_768
+"""Documents that the mean entropy is taken over at most."""
 
 
 def entropy(model: LabelModel, embeddings: np.ndarray, paths: PathIndex) -> float:
-    """Mean entropy of the path posterior, as a share of that of a uniform one: 0 is sure, 1 knows nothing."""
+    """Mean entropy of the path posterior, as a share of that of a uniform one: 0 is sure, 1 knows nothing.
+
+    Of more documents than :data:`SAMPLE` so many, drawn at random, are looked at.
+    """
     if paths.n_paths < 2 or not len(embeddings):
         return 0.0
+    chosen = sample_rows(len(embeddings), SAMPLE)
     total = 0.0
-    for rows in blocks(len(embeddings)):
-        posterior = model.posterior(embeddings[rows], paths)
+    for rows in blocks(len(chosen), paths.n_paths):
+        posterior = model.posterior(embeddings[chosen[rows]], paths)
         total -= float((posterior * np.log(np.maximum(posterior, 1e-12))).sum())
-    return total / len(embeddings) / float(np.log(paths.n_paths))
+    return total / len(chosen) / float(np.log(paths.n_paths))
 
 
 def agreement_with_classifier(model: LabelModel, embeddings: np.ndarray, logits: np.ndarray, paths: PathIndex) -> float:
@@ -31,7 +38,7 @@ def agreement_with_classifier(model: LabelModel, embeddings: np.ndarray, logits:
     if not len(embeddings):
         return 1.0
     same = 0
-    for rows in blocks(len(embeddings)):
+    for rows in blocks(len(embeddings), paths.n_classes):
         labelled = model.posterior(embeddings[rows], paths).argmax(axis=1)
         same += int((labelled == classifier_log_posterior(np.asarray(logits[rows]), paths).argmax(axis=1)).sum())
     return same / len(embeddings)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from teleclass.data.dataset import Dataset
+from teleclass.data.taxonomy import Taxonomy
 from teleclass.labelling.affinity import EnrichmentConfig
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.core_classes import AnnotationConfig
 from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.key_terms import ClassTerms
 from teleclass.labelling.label_model import LabelModel
+from teleclass.labelling.label_sets import LabelSets
 from teleclass.labelling.paths import PathIndex, index_paths, path_margins
 from teleclass.labelling.phrases import PhraseConfig, mentioned_classes
 from teleclass.labelling.refinement import RefinementConfig, refine_core_classes
@@ -25,7 +28,9 @@ from teleclass.phases import label_annotations, label_terms
 from teleclass.phases.label_annotations import CoreClasses, as_matrix, find_core_classes, gold_free_agreement
 from teleclass.phases.label_terms import class_vectors_of, mined_terms, written_terms
 from teleclass.runtime.console import log, progress
+from teleclass.runtime.devices import rank_device
 from teleclass.runtime.llm import LlmConfig, check_llm
+from teleclass.runtime.memory import keep_freed_memory
 from teleclass.runtime.workplace import Workplace
 
 
@@ -50,17 +55,18 @@ class Labels:
     Attributes
     ----------
     sets : the classes of each document, closed over one path, most probable first.
-    confidence : of each class of each set, the probability that it lies on the document's path.
+    confidence : as long as ``sets.classes``, the probability that the class lies on the document's path.
     margin : (N,), the documents' own confidence.
     """
 
-    sets: list[list[int]]
-    confidence: list[list[float]]
+    sets: LabelSets
+    confidence: np.ndarray
     margin: np.ndarray
 
 
 def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, float]:
     """Fit the label model to all documents and write the training documents' pseudo labels."""
+    keep_freed_memory()
     artifacts, corpus, taxonomy = work.artifacts, data.corpus, data.taxonomy
     scratch = artifacts.folder / "intermediate"
     embeddings = np.load(artifacts.path("document_embeddings"), mmap_mode="r")
@@ -71,25 +77,29 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
 
     terms = written_terms(data, asked, options.llm, options.enrichment)
     vectors = class_vectors_of(data, terms.written, options.encoder, scratch, texts_alone)
-    model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling)
+    device = rank_device(work.ranks.local_rank)
+    model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, device=device)
     core = find_core_classes(data, training, model, paths, asked, options.llm, options.annotation)
     annotations = core.evidence(len(embeddings), paths, options.annotation)
     agreement = 1.0
     if annotations is not None:
-        own = decode_labels(data, training, model, paths, options.decoding)
+        own = decode_labels(taxonomy, training, model, paths, options.decoding)
         agreement = gold_free_agreement(core.chosen, own.sets, data)
-        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations)
-    labels = decode_labels(data, training, model, paths, options.decoding, annotations)
+        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations, device)
+    labels = decode_labels(taxonomy, training, model, paths, options.decoding, annotations)
 
     if options.enrichment.corpus_terms or options.enrichment.terms_in_texts:
-        memberships = as_matrix(dict(enumerate(labels.sets)), (corpus.n_train, taxonomy.n_classes))
+        memberships = sparse.csr_matrix(
+            (np.ones(len(labels.sets.classes), dtype=np.float32), labels.sets.classes, labels.sets.starts),
+            shape=(corpus.n_train, taxonomy.n_classes),
+        )
         terms.mined, way = mined_terms(data, memberships, options.encoder, scratch, options.phrases, options.enrichment)
         terms.way = "; ".join(filter(None, (terms.way, way)))
     if options.enrichment.terms_in_texts and terms.mined:
         more = {node: terms.of(node) for node in terms.mined}
         vectors = class_vectors_of(data, more, options.encoder, scratch, vectors)
-        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations)
-        labels = decode_labels(data, training, model, paths, options.decoding, annotations)
+        model, evidence = fit_label_model(embeddings, vectors, paths, options.labelling, annotations, device)
+        labels = decode_labels(taxonomy, training, model, paths, options.decoding, annotations)
     labels, refined = _refined(data, training, vectors, model, paths, labels, core, agreement, terms, options)
 
     table = label_table(data, labels)
@@ -137,7 +147,7 @@ def check(data: Dataset, options: LabelOptions) -> None:
 
 
 def decode_labels(
-    data: Dataset,
+    taxonomy: Taxonomy,
     embeddings: np.ndarray,
     model: LabelModel,
     paths: PathIndex,
@@ -149,22 +159,28 @@ def decode_labels(
     An annotated document gets, for each of its core classes, the best set among the paths through that class, unless
     all of them together stay less probable than the rest: then the label model's own set.
     """
-    decoder = Decoder(data.taxonomy, paths, decoding)
+    decoder = Decoder(taxonomy, paths, decoding)
     multiplicity = decoder.multiplicity(lambda rows: model.posterior(embeddings[rows], paths), len(embeddings))
-    found = Labels([], [], np.zeros(len(embeddings), dtype=np.float32))
-    for rows in progress(list(blocks(len(embeddings))), unit="blocks", what="decoding"):
+    margin = np.zeros(len(embeddings), dtype=np.float32)
+    sets: list[LabelSets] = []
+    confidence: list[np.ndarray] = []
+    n_columns = max(paths.n_paths, paths.n_classes)
+    for rows in progress(list(blocks(len(embeddings), n_columns)), unit="blocks", what="decoding"):
         posterior = model.posterior(embeddings[rows], paths)
         if annotations is not None:
             posterior = annotations.sharpen(posterior, rows)
-        marginals = paths.marginals(posterior)
-        found.margin[rows] = path_margins(posterior)
-        for offset, classes in enumerate(decoder.decode(posterior, multiplicity)):
-            row = rows.start + offset
-            if annotations is not None and row in annotations.core_classes:
-                classes = annotations.decode(row, posterior[offset], decoder, paths) or classes
-            found.sets.append(classes)
-            found.confidence.append(marginals[offset, classes].tolist())
-    return found
+        margin[rows] = path_margins(posterior)
+        decoded = decoder.decode(posterior, multiplicity)
+        if annotations is not None:
+            lists = list(decoded)
+            for row in range(rows.start, rows.stop):
+                if row in annotations.core_classes:
+                    offset = row - rows.start
+                    lists[offset] = annotations.decode(row, posterior[offset], decoder, paths) or lists[offset]
+            decoded = LabelSets.of(lists)
+        sets.append(decoded)
+        confidence.append(paths.marginals(posterior)[decoded.rows, decoded.classes])
+    return Labels(LabelSets.joined(sets), np.concatenate([*confidence, np.zeros(0, np.float32)]), margin)
 
 
 def label_table(data: Dataset, labels: Labels) -> pd.DataFrame:
@@ -173,15 +189,14 @@ def label_table(data: Dataset, labels: Labels) -> pd.DataFrame:
     ``confidence`` is the probability that the class lies on the document's path; ``margin`` is the document's own
     confidence, the gap between its best and second-best path.
     """
-    row_of = np.repeat(np.arange(len(labels.sets)), [len(classes) for classes in labels.sets])
-    class_of = np.array([node for classes in labels.sets for node in classes], dtype=np.int64)
+    row_of, class_of = labels.sets.rows, labels.sets.classes.astype(np.int64)
     return pd.DataFrame(
         {
-            "document": [data.corpus.ids[row] for row in row_of],
-            "class": [data.taxonomy.ids[node] for node in class_of],
-            "confidence": np.array([one for row in labels.confidence for one in row], dtype=np.float32),
+            "document": np.array(data.corpus.ids[: len(labels.sets)], dtype=object)[row_of],
+            "class": np.array(data.taxonomy.ids)[class_of],
+            "confidence": labels.confidence.astype(np.float32),
             "margin": labels.margin[row_of],
-            "row": row_of.astype(np.int64),
+            "row": row_of,
             "class_position": class_of,
         }
     )
@@ -226,14 +241,16 @@ def _refined(
     refined = refine_core_classes(embeddings, as_matrix(start, shape), mentions, class_vectors, config)
     decoder = Decoder(taxonomy, paths, options.decoding)
     least = float(refined.confidence[refined.kept].min()) if refined.kept.any() else 1.0
-    done = Labels([], [], np.clip(refined.confidence / (2 * max(least, 1e-9)), 0, 1).astype(np.float32))
-    for rows in blocks(len(embeddings)):
+    sets: list[list[int]] = []
+    confidence: list[np.ndarray] = []
+    for rows in blocks(len(embeddings), paths.n_classes):
         marginals = paths.marginals(model.posterior(embeddings[rows], paths))
         for offset in range(len(marginals)):
             row = rows.start + offset
             nodes = refined.core[row].indices.tolist()
-            classes = decoder.close(nodes, marginals[offset]) if nodes else labels.sets[row]
-            done.sets.append(classes)
-            done.confidence.append(marginals[offset, classes].tolist())
+            sets.append(decoder.close(nodes, marginals[offset]) if nodes else labels.sets[row])
+            confidence.append(marginals[offset, sets[-1]])
+    margin = np.clip(refined.confidence / (2 * max(least, 1e-9)), 0, 1).astype(np.float32)
+    done = Labels(LabelSets.of(sets), np.concatenate(confidence), margin)
     why = "asked for" if config.mode == "on" else f"{said} only"
     return done, f"refined ({why}); {int(refined.kept.sum()):,} of {len(embeddings):,} documents confident"

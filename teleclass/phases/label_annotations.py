@@ -20,6 +20,7 @@ from teleclass.labelling.core_classes import (
     deepest,
 )
 from teleclass.labelling.label_model import LabelModel
+from teleclass.labelling.label_sets import LabelSets
 from teleclass.labelling.paths import PathIndex, path_margins
 from teleclass.labelling.prompting import read_prompt
 from teleclass.labelling.similarity import blocks
@@ -109,7 +110,7 @@ def find_core_classes(
     return CoreClasses(chosen, dict(zip(order, offered, strict=True)), "llm", way)
 
 
-def gold_free_agreement(core: dict[int, list[int]], labels: list[list[int]], data: Dataset) -> float:
+def gold_free_agreement(core: dict[int, list[int]], labels: LabelSets, data: Dataset) -> float:
     """Mean Example-F1 between core classes, with their ancestors, and the label model's own labels: no gold."""
     values = []
     for row, nodes in core.items():
@@ -160,7 +161,7 @@ def _candidates(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Margins (N,) and candidate classes (N, at most ``n_candidates``) of the training documents."""
     margins, candidates = [], []
-    for rows in blocks(len(embeddings)):
+    for rows in blocks(len(embeddings), max(paths.n_paths, paths.n_classes)):
         posterior = model.posterior(embeddings[rows], paths)
         margins.append(path_margins(posterior))
         candidates.append(candidate_classes(paths.marginals(posterior), levels, n_candidates))

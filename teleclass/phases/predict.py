@@ -170,7 +170,8 @@ def _decode_all(
         class_scores = np.lib.format.open_memmap(
             partial, mode="w+", dtype=np.float32, shape=(len(ids), taxonomy.n_classes)
         )
-        for rows in progress(list(blocks(len(ids))), unit="blocks", what="decoding"):
+        n_columns = max(paths.n_paths, paths.n_classes)
+        for rows in progress(list(blocks(len(ids), n_columns)), unit="blocks", what="decoding"):
             posterior = posterior_of(rows)
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals

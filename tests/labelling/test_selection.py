@@ -273,7 +273,14 @@ def test_sharpness_follows_the_number_of_classes_unless_it_is_given(n_classes, a
 
 @pytest.mark.parametrize(
     "setting",
-    [{"iterations": -1}, {"corpus_weight": -0.1}, {"corpus_weight": 1.1}, {"prior": "skewed"}, {"sharpness": -1}],
+    [
+        {"iterations": -1},
+        {"corpus_weight": -0.1},
+        {"corpus_weight": 1.1},
+        {"prior": "skewed"},
+        {"sharpness": -1},
+        {"fit_documents": -1},
+    ],
 )
 def test_a_setting_out_of_range_is_refused_by_its_name(setting):
     with pytest.raises(ValueError, match=f"labelling.{next(iter(setting))}"):
@@ -285,3 +292,33 @@ def test_the_refusal_of_a_prior_names_those_there_are(prior):
     assert LabellingConfig(prior=prior).prior == prior
     with pytest.raises(ValueError, match=rf"\b{prior}\b"):
         LabellingConfig(prior="skewed")
+
+
+def test_a_part_of_a_large_corpus_gives_nearly_the_model_of_the_whole(monkeypatch):
+    monkeypatch.setattr(selection, "DOCUMENTS_PER_PATH", 1)
+    planted = plant(EVEN)
+    whole, part = (fit(planted, fit_documents=size)[0] for size in (0, 1500))
+    assert part.choice == whole.choice
+    vectors = part.heads[0].class_vectors, whole.heads[0].class_vectors
+    assert 1e-4 < 1 - (vectors[0] * vectors[1]).sum(axis=1).min() < 0.02
+    assert abs(planted.model_accuracy(part) - planted.model_accuracy(whole)) < 0.01
+
+
+def test_a_corpus_that_is_no_larger_than_asked_for_is_taken_whole(monkeypatch):
+    planted = plant(EVEN, n=600)
+    whole = fit(planted, fit_documents=0)
+    monkeypatch.setattr(selection, "DOCUMENTS_PER_PATH", 1)
+    for again in (fit(planted, fit_documents=600), fit(planted)):
+        np.testing.assert_array_equal(again[0].heads[0].class_vectors, whole[0].heads[0].class_vectors)
+        assert again[1] == whole[1]
+
+
+def test_rare_paths_are_not_lost_by_too_few_documents():
+    """32 documents a path at least, and all that are annotated."""
+    planted = plant(EVEN, n=4500)
+    rows = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), None)
+    assert len(rows) == 32 * planted.paths.n_paths < 4500
+    missing = int(np.setdiff1d(np.arange(4500), rows)[7])
+    annotations = Annotations.of({missing: [0]}, 4500, planted.paths, odds=20)
+    more = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), annotations)
+    assert sorted({*rows.tolist(), missing}) == more.tolist()

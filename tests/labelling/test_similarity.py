@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from teleclass.labelling.similarity import BLOCK_ROWS, blocks, softmax, unit
+from teleclass.labelling.similarity import BLOCK_ROWS, BLOCK_VALUES, blocks, sample_rows, softmax, unit
 
 
 def test_rows_have_length_one_and_a_zero_row_stays_zero():
@@ -24,13 +24,29 @@ def test_unit_leaves_its_argument_alone():
     ("n_rows", "size", "ends"), [(0, 4, []), (3, 4, [3]), (4, 4, [4]), (5, 4, [4, 5]), (9, 4, [4, 8, 9])]
 )
 def test_blocks_cover_every_row_once_and_never_reach_beyond(n_rows, size, ends):
-    slices = list(blocks(n_rows, size))
+    slices = list(blocks(n_rows, BLOCK_VALUES // size))
     assert [rows.stop for rows in slices] == ends
     assert [row for rows in slices for row in range(n_rows)[rows]] == list(range(n_rows))
 
 
 def test_blocks_are_never_larger_than_their_default():
     assert {rows.stop - rows.start for rows in blocks(2 * BLOCK_ROWS)} == {BLOCK_ROWS}
+
+
+@pytest.mark.parametrize("n_columns", [1, 531, 10_000, 3_000_000, 2 * BLOCK_VALUES])
+def test_a_blocks_matrix_is_bounded_whatever_the_columns(n_columns):
+    largest = max(rows.stop - rows.start for rows in blocks(10_000, n_columns))
+    assert largest == 1 or largest * n_columns <= BLOCK_VALUES
+
+
+def test_a_sample_is_ascending_without_repetition_and_always_the_same():
+    rows = sample_rows(1000, 100)
+    assert len(rows) == 100
+    assert (np.diff(rows) > 0).all()
+    assert 0 <= rows[0] < 100
+    assert 900 <= rows[-1] < 1000
+    np.testing.assert_array_equal(rows, sample_rows(1000, 100))
+    np.testing.assert_array_equal(sample_rows(5, 100), np.arange(5))
 
 
 def test_softmax_by_hand_and_without_overflow():

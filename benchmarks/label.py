@@ -1,0 +1,155 @@
+"""What labelling costs: documents drawn around a taxonomy's paths, labelled by one thread from a memory-mapped file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from teleclass.data.taxonomy import Taxonomy
+
+CLOSENESS, TEXT_NOISE = 0.35, 1.0
+"""Length of a document's class vector beside its noise of length 1, and of the noise in a class text beside its class
+vector: margins between paths are then nearly as on written product reviews."""
+
+
+def artificial_taxonomy(n_classes: int) -> Taxonomy:
+    """Three levels, about nine children an inner class, as in the 531-class product taxonomy; every class on a path."""
+    n_roots = max(2, round(n_classes / 90))
+    n_middle = max(n_roots, round(n_classes / 9))
+    edges = [(node % n_roots, node) for node in range(n_roots, n_roots + n_middle)]
+    first_leaf = n_roots + n_middle
+    edges += [(n_roots + (node - first_leaf) % n_middle, node) for node in range(first_leaf, n_classes)]
+    return Taxonomy(range(n_classes), [f"class {node}" for node in range(n_classes)], edges)
+
+
+def class_vectors_of(taxonomy: Taxonomy, n_dimensions: int, generator: np.random.Generator) -> np.ndarray:
+    """Unit vectors (C, D), each class half its first parent's vector and half its own direction."""
+    vectors = generator.standard_normal((taxonomy.n_classes, n_dimensions)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for node in np.argsort(taxonomy.levels, kind="stable").tolist():
+        if parents := taxonomy.parents(node):
+            vectors[node] += vectors[parents[0]]
+            vectors[node] /= np.linalg.norm(vectors[node])
+    return vectors
+
+
+def text_vectors(class_vectors: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Unit vectors (C, D) of class texts: the class vectors, and what a text says beside them."""
+    noise = generator.standard_normal(class_vectors.shape, dtype=np.float32) / np.sqrt(class_vectors.shape[1])
+    texts = class_vectors + TEXT_NOISE * noise
+    return texts / np.linalg.norm(texts, axis=1, keepdims=True)
+
+
+def write_documents(
+    file: Path, n_rows: int, class_vectors: np.ndarray, ends: np.ndarray, generator: np.random.Generator
+) -> None:
+    """Unit rows (N, D) around the class vectors of leaves whose frequencies fall off as 1 / √rank."""
+    rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(n_rows, class_vectors.shape[1]))
+    frequency = 1 / np.sqrt(np.arange(1, len(ends) + 1))
+    for start in range(0, n_rows, 16_384):
+        chosen = generator.choice(ends, size=min(16_384, n_rows - start), p=frequency / frequency.sum())
+        noise = generator.standard_normal((len(chosen), class_vectors.shape[1]), dtype=np.float32)
+        block = CLOSENESS * class_vectors[chosen] + noise / np.sqrt(class_vectors.shape[1])
+        rows[start : start + len(chosen)] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    rows.flush()
+
+
+def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> dict[str, float]:
+    """CPU and wall seconds of fitting and decoding, and the peak of private memory above the start, in MB.
+
+    As the label phase does it without a language model, on the threads that this process has. Memory is the resident
+    set without pages of files (RssAnon), sampled every 2 ms: mapped embeddings do not count, all else does.
+    """
+    from teleclass.labelling.decoding import Decoder, DecodingConfig
+    from teleclass.labelling.label_model import LabelModel
+    from teleclass.labelling.paths import index_paths
+    from teleclass.labelling.selection import LabellingConfig, fit_label_model
+    from teleclass.labelling.trust import entropy
+    from teleclass.phases.label import decode_labels
+    from teleclass.runtime.memory import keep_freed_memory
+
+    generator = np.random.default_rng(seed)
+    taxonomy = artificial_taxonomy(classes)
+    paths = index_paths(taxonomy)
+    vectors = class_vectors_of(taxonomy, dimensions, generator)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.npy"
+        write_documents(file, rows, vectors, paths.ends, generator)
+        keep_freed_memory()  # as the label phase does; what the documents took to be made is given back before
+        embeddings = np.load(file, mmap_mode="r")
+        vectors = text_vectors(vectors, generator)
+        few = np.array(embeddings[:64])
+        warm: LabelModel = fit_label_model(few, vectors, paths, LabellingConfig())[0]  # imports, and threads if any
+        Decoder(taxonomy, paths, DecodingConfig()).decode(warm.posterior(few, paths))
+        seconds: dict[str, float] = {}
+        with _private_memory() as memory:
+            with _timed("fit", seconds):
+                model, _ = fit_label_model(embeddings, vectors, paths, LabellingConfig())
+            with _timed("decode", seconds):
+                labels = decode_labels(taxonomy, embeddings, model, paths, DecodingConfig())
+            with _timed("entropy", seconds):
+                entropy(model, embeddings, paths)
+    return {
+        "rows": rows,
+        "classes": classes,
+        **seconds,
+        "cpu_seconds": sum(value for name, value in seconds.items() if name.endswith("cpu_seconds")),
+        "wall_seconds": sum(value for name, value in seconds.items() if name.endswith("wall_seconds")),
+        "peak_mb": memory[0],
+        "labels_per_document": len(labels.sets.classes) / rows,
+    }
+
+
+@contextmanager
+def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    yield
+    seconds[f"{name}_cpu_seconds"] = time.process_time() - cpu
+    seconds[f"{name}_wall_seconds"] = time.perf_counter() - wall
+
+
+@contextmanager
+def _private_memory() -> Iterator[list[float]]:
+    """Peak of the private memory above its start, in MB, in a list of one."""
+    peak, stop, start = [0.0], threading.Event(), _rss_anon_mb()
+
+    def watch() -> None:
+        while not stop.wait(0.002):
+            peak[0] = max(peak[0], _rss_anon_mb() - start)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _rss_anon_mb() -> float:
+    with open("/proc/self/status") as stream:
+        line = next(line for line in stream if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    """One measurement, printed as JSON; in a process of its own, on one thread."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.label", description=__doc__)
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--classes", type=int, default=531)
+    options = parser.parse_args()
+    with threadpool_limits(1):
+        print(json.dumps(measure(options.rows, options.classes)))
+
+
+if __name__ == "__main__":
+    main()
