@@ -42,56 +42,66 @@ def runs_of(lengths: Sequence[int]) -> Iterator[Run]:
             first = index
 
 
-def attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    batch: PackedTokens,
-    n_heads: int,
-    dropout: float = 0.0,
-    bias: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Softmax attention of every token over the tokens of its own text, shape (T, H).
+class Attention:
+    """Softmax attention of every token over the tokens of its own text, for one packed batch and all of its layers.
+
+    On a CPU a loop over runs of texts, see :class:`_PackedAttention`; elsewhere torch's fused kernels, padded for the
+    scores alone, which are a small part of the work.
 
     Parameters
     ----------
-    query, key, value : (T, H), of all texts one after the other.
-    dropout : share of the attention probabilities that are dropped.
     bias : (heads, L, L), added to the scores of the first L positions, as MPNet's relative positions are.
+    padded : whether to pad; by default where the batch is not on a CPU.
     """
-    if query.device.type == "cpu":
-        return _PackedAttention.apply(query, key, value, bias, batch.lengths, n_heads, dropout)
-    return padded_attention(query, key, value, batch, n_heads, dropout, bias)
 
+    def __init__(self, batch: PackedTokens, n_heads: int, bias: torch.Tensor | None = None, padded: bool | None = None):
+        self.batch = batch
+        self.n_heads = n_heads
+        self.bias = bias
+        self.is_padded = batch.rows.device.type != "cpu" if padded is None else padded
+        self._is_even = min(batch.lengths) == max(batch.lengths)
+        self._mask: torch.Tensor | None = None
 
-def padded_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    batch: PackedTokens,
-    n_heads: int,
-    dropout: float = 0.0,
-    bias: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """:func:`attention` by torch's fused kernels: padded for the scores alone, which are a small part of the work."""
-    longest, width = max(batch.lengths), query.shape[1]
-    is_even = min(batch.lengths) == longest
+    def __call__(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float = 0.0
+    ) -> torch.Tensor:
+        """Attend in one layer.
 
-    def heads(tokens: torch.Tensor) -> torch.Tensor:
-        rows = tokens if is_even else spread(tokens, batch)
-        return rows.view(len(batch), longest, n_heads, width // n_heads).transpose(1, 2)
+        Parameters
+        ----------
+        query, key, value : (T, H), of all texts one after the other.
+        dropout : share of the attention probabilities that are dropped.
+        """
+        if not self.is_padded:
+            return _PackedAttention.apply(query, key, value, self.bias, self.batch.lengths, self.n_heads, dropout)
+        batch, width = self.batch, query.shape[1]
+        longest = max(batch.lengths)
 
-    mask = None if bias is None else bias[None, :, :longest, :longest].to(query.dtype)
-    if not is_even:
-        # Built of positions alone: a length that is asked of the device would make the host wait for it.
-        there = spread(torch.ones_like(batch.positions, dtype=torch.bool)[:, None], batch)
-        there = there.view(len(batch), 1, 1, longest)
-        mask = there if mask is None else mask.masked_fill(~there, float("-inf"))
-    out = functional.scaled_dot_product_attention(
-        heads(query), heads(key), heads(value), attn_mask=mask, dropout_p=dropout
-    )
-    out = out.transpose(1, 2).reshape(len(batch) * longest, width)
-    return out if is_even else out.index_select(0, batch.documents * longest + batch.positions)
+        def heads(tokens: torch.Tensor) -> torch.Tensor:
+            rows = tokens if self._is_even else spread(tokens, batch)
+            return rows.view(len(batch), longest, self.n_heads, width // self.n_heads).transpose(1, 2)
+
+        mask = self._padded_mask(query.dtype)
+        out = functional.scaled_dot_product_attention(
+            heads(query), heads(key), heads(value), attn_mask=mask, dropout_p=dropout
+        )
+        out = out.transpose(1, 2).reshape(len(batch) * longest, width)
+        return out if self._is_even else out.index_select(0, batch.documents * longest + batch.positions)
+
+    def _padded_mask(self, dtype: torch.dtype) -> torch.Tensor | None:
+        """What is added to padded scores: the bias, and minus infinity on padding; made once for all layers."""
+        if self._mask is None and not (self._is_even and self.bias is None):
+            longest = max(self.batch.lengths)
+            there = None
+            if not self._is_even:
+                there = spread(torch.ones_like(self.batch.positions, dtype=torch.bool)[:, None], self.batch)
+                there = there.view(len(self.batch), 1, 1, longest)
+            if self.bias is None:
+                self._mask = there
+            else:
+                bias = self.bias[None, :, :longest, :longest].to(dtype)
+                self._mask = bias if there is None else bias.masked_fill(~there, float("-inf"))
+        return self._mask
 
 
 def spread(tokens: torch.Tensor, batch: PackedTokens) -> torch.Tensor:

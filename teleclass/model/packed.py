@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from teleclass.model.attention import attention, spread
+from teleclass.model.attention import Attention, spread
 from teleclass.model.batching import PackedTokens
 from teleclass.model.dropout import dropout
 
@@ -42,7 +42,7 @@ def hidden_states(backbone: Any, batch: PackedTokens) -> torch.Tensor:
     if is_mpnet:  # the same in every layer
         longest = torch.empty(1, max(batch.lengths), 0, device=states.device)
         bias = backbone.encoder.compute_position_bias(longest)[0]
-    heads = config.num_attention_heads
+    attend = Attention(batch, config.num_attention_heads, bias)
     for layer in backbone.encoder.layer:
         if is_mpnet:
             own, norm, rate = layer.attention.attn, layer.attention.LayerNorm, layer.attention.dropout.p
@@ -55,7 +55,7 @@ def hidden_states(backbone: Any, batch: PackedTokens) -> torch.Tensor:
         share = own.dropout.p if own.training else 0.0
         narrow = states.to(into_stream.weight.dtype)
         query, key, value = (projection(narrow) for projection in projections)
-        mixed = into_stream(attention(query, key, value, batch, heads, share, bias))
+        mixed = into_stream(attend(query, key, value, share))
         states = norm(dropout(mixed, rate, own.training) + states)
         wide = layer.output.dense(layer.intermediate(states.to(layer.intermediate.dense.weight.dtype)))
         states = layer.output.LayerNorm(dropout(wide, layer.output.dropout.p, own.training) + states)

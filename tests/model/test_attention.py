@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from teleclass.model.attention import RUN_SCORES, Run, attention, padded_attention, runs_of
+from teleclass.model.attention import RUN_SCORES, Attention, Run, runs_of
 from teleclass.model.batching import TokenizedTexts, packed
 
 LENGTHS = [5, 5, 3, 1, 7, 7, 7]
@@ -38,28 +38,32 @@ def plainly(query, key, value, bias=None):
     return torch.cat(out)
 
 
-@pytest.mark.parametrize("function", [attention, padded_attention])
+def attention(query, key, value, batch, n_heads, dropout=0.0):
+    return Attention(batch, n_heads)(query, key, value, dropout)
+
+
+@pytest.mark.parametrize("is_padded", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, function, with_bias):
+def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, is_padded, with_bias):
     arguments = inputs if with_bias else inputs[:3]
     outward = torch.randn(sum(LENGTHS), WIDTH)
     expected = plainly(*arguments)
     wanted = torch.autograd.grad(expected, arguments, outward)
-    out = function(*arguments[:3], batch, N_HEADS, bias=arguments[3] if with_bias else None)
+    out = Attention(batch, N_HEADS, arguments[3] if with_bias else None, is_padded)(*arguments[:3])
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
     for got, want in zip(torch.autograd.grad(out, arguments, outward), wanted, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [attention, padded_attention])
-def test_texts_of_one_length_need_no_padding(function):
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_texts_of_one_length_need_no_padding(is_padded):
     tokens = TokenizedTexts(np.arange(12, dtype=np.int32), np.arange(0, 13, 4))
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 12, WIDTH)
-    out = function(query, key, value, packed(tokens, [0, 1, 2]), N_HEADS)
+    out = Attention(packed(tokens, [0, 1, 2]), N_HEADS, padded=is_padded)(query, key, value)
     for number in range(3):
         rows = slice(4 * number, 4 * number + 4)
-        alone = function(query[rows], key[rows], value[rows], packed(tokens, [number]), N_HEADS)
+        alone = Attention(packed(tokens, [number]), N_HEADS)(query[rows], key[rows], value[rows])
         torch.testing.assert_close(out[rows], alone, rtol=1e-5, atol=1e-6)
 
 

@@ -1,10 +1,13 @@
 """Packed forward passes against transformers' own, padded: values, gradients, and what is left to the model itself."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, BertConfig, DistilBertConfig, MPNetConfig, RobertaConfig
 
+from teleclass.model.attention import Attention
 from teleclass.model.batching import TokenizedTexts, packed, padded
 from teleclass.model.packed import hidden_states, is_packable, mean_of_tokens, narrow_linear_layers
 
@@ -65,6 +68,15 @@ def test_gradients_are_those_of_the_padded_model_to_a_millionth(backbone, tokens
     for name, gradient in theirs.items():
         # Keys' biases have no influence at all: their gradient is the rounding error of zero.
         assert float((ours[name] - gradient).norm()) <= 1e-6 * max(float(gradient.norm()), 1e-2 * whole), name
+
+
+@torch.no_grad()
+def test_the_way_of_a_gpu_gives_the_same_states(backbone, tokens, monkeypatch):
+    """Scores padded, by torch's fused attention; the mask is made once and used by every layer."""
+    rows = [3, 0, 5, 1, 4, 2]
+    expected = hidden_states(backbone, packed(tokens, rows))
+    monkeypatch.setattr("teleclass.model.packed.Attention", partial(Attention, padded=True))
+    torch.testing.assert_close(hidden_states(backbone, packed(tokens, rows)), expected, rtol=2e-5, atol=2e-5)
 
 
 @torch.no_grad()
