@@ -24,7 +24,7 @@ class Work:
 
     Attributes
     ----------
-    documents : how many, or what stands for them.
+    documents, tokens : how many; tokens where they were counted.
     cpu_seconds, wall_seconds : where the method times a part of its round alone; None has the whole round taken.
     values : anything else that it measured.
     """
@@ -32,16 +32,18 @@ class Work:
     documents: float
     cpu_seconds: float | None = None
     wall_seconds: float | None = None
+    tokens: float = 0
     values: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round: documents, the CPU seconds of all processes that took part, and wall seconds."""
+    """One round: documents and tokens, the CPU seconds of all processes that took part, and wall seconds."""
 
     documents: float
     cpu_seconds: float
     wall_seconds: float
+    tokens: float = 0
     values: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -182,6 +184,7 @@ class Processes:
             documents=sum(part.documents for part in parts),
             cpu_seconds=sum(part.cpu_seconds for part in parts),
             wall_seconds=max(part.wall_seconds for part in parts),
+            tokens=sum(part.tokens for part in parts),
             values=parts[0].values,
         )
 
@@ -246,6 +249,7 @@ def _timed(measure: Measure) -> Round:
         documents=work.documents,
         cpu_seconds=cpu if work.cpu_seconds is None else work.cpu_seconds,
         wall_seconds=wall if work.wall_seconds is None else work.wall_seconds,
+        tokens=work.tokens,
         values=work.values,
     )
 
