@@ -80,7 +80,7 @@ class Method:
     ----------
     prepare : a picklable function that loads and warms up, in the method's own process, and returns one round's work;
         what its module imports at the top counts as loaded before the cores are set.
-    cores : how many cores each of its processes may use.
+    cores : how many cores each of its processes may use; 0 leaves them and the threads as they are.
     rounds : at most so many; 0 takes as many as the others.
     environments : one a process: environment variables besides the common ones.
     """
@@ -161,7 +161,7 @@ class Processes:
         available = sorted(os.sched_getaffinity(0))
         for number, environment in enumerate(method.environments):
             # Processes of one method get cores of their own as long as there are some.
-            first = number * method.cores % len(available)
+            first = number * method.cores
             cores = [available[(first + offset) % len(available)] for offset in range(method.cores)]
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(cores, environment, theirs, method.prepare))
@@ -221,9 +221,12 @@ class Processes:
 def _serve(cores: list[int], environment: dict[str, str], pipe: Any, prepare: Callable[[], Measure]) -> None:
     """Load, then do a round whenever asked; ends when the other side does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent closes the pipe
-    os.sched_setaffinity(0, cores)
-    # Before torch is imported: threads that no method asked for would compete with the workers of pools.
-    os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"} | environment)
+    common = {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    if cores:
+        os.sched_setaffinity(0, cores)
+        common["OMP_NUM_THREADS"] = "1"  # threads that no method asked for would compete with the workers of pools
+    # Before torch is imported, which reads them once.
+    os.environ.update(common | environment)
     try:
         if "torch" in sys.modules:
             raise RuntimeError("torch was imported before its threads were set")

@@ -24,7 +24,7 @@ def measure(sizes: Sequence[Size] = SIZES) -> Section:
 
 def section_of(outcomes: dict[Size, Outcome]) -> Section:
     """The rows, and growth over the first size."""
-    section = Section("label", "random unit vectors, seed 0, a process a size, one round")
+    section = Section("label", "documents × classes, seed 0, a process a size, one round")
     values: dict[Size, dict[str, float]] = {}
     for size, outcome in outcomes.items():
         section.rounds[_name(size)] = outcome.rounds

@@ -72,6 +72,5 @@ def comparisons(outcomes: dict[str, Outcome], length: float) -> list[Comparison]
     ]
 
 
-
 def _pace(one: Round) -> float:
     return one.tokens / one.wall_seconds
