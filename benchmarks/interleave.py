@@ -114,13 +114,13 @@ def in_turn(methods: Sequence[Method], rounds: int, start: Callable[[Method], An
     outcomes = {method.name: Outcome() for method in methods}
     running: dict[str, Any] = {}
     try:
-        for method in methods:
-            # One after the other: loading beside a round of another would disturb it.
+        for method in methods:  # they load beside each other: no round begins before all are warm
+            running[method.name] = (start or Processes)(method)
+        for name, one in running.items():
             try:
-                running[method.name] = (start or Processes)(method)
-                running[method.name].ready()
+                one.ready()
             except MethodError as error:
-                outcomes[method.name].failure = str(error)
+                outcomes[name].failure = str(error)
         for number in range(rounds):
             for method in methods:
                 own = outcomes[method.name]

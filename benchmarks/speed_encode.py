@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, alone, cpu_seconds, in_turn, ratio
+from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, cpu_seconds, in_turn, ratio
 from benchmarks.speed_data import Documents
 from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
 
+EQUALITY = "the same vectors as the defaults"
 DEFAULT = "SentenceTransformer.encode, defaults (fp32, batches of 32)"
 BF16 = "SentenceTransformer.encode, bf16"
 PEER_POOL = "SentenceTransformer.encode, fp32, its pool of 2 processes"
@@ -43,10 +44,10 @@ MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12)
 def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
     """Compare the vectors, then the speed."""
     section = Section("encode", f"{sizes.in_process} documents a round, one thread a process")
-    _add_equality(section, alone(Method("equality", partial(equality, documents.first(sizes.compared), model), 2)))
     few, many = documents.first(sizes.in_process), documents.first(sizes.pools)
     outcomes = in_turn(
         [
+            Method(EQUALITY, partial(equality, documents.first(sizes.compared), model), cores=2, rounds=1),
             Method(DEFAULT, partial(sentence_transformer, few, model, "")),
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
@@ -56,6 +57,7 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
         ],
         rounds,
     )
+    _add_equality(section, outcomes.pop(EQUALITY))
     section.add(outcomes, SPEED_COLUMNS)
     section.comparisons += comparisons(outcomes)
     section.remarks += [
@@ -91,9 +93,9 @@ def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
 
 def _add_equality(section: Section, outcome: Outcome) -> None:
     if outcome.failure:
-        section.rows.append(Row("the same vectors as the defaults", note=outcome.failure, failed=True))
+        section.rows.append(Row(EQUALITY, note=outcome.failure, failed=True))
     for one in outcome.rounds:
-        section.rounds["equality"] = [one]
+        section.rounds[EQUALITY] = [one]
         for name, value in one.values.items():
             section.comparisons.append(
                 Comparison(f"{name}, {one.documents:,.0f} documents", Figure.of([value]), at_most=1e-4)
@@ -171,7 +173,6 @@ def own_workers(texts: list[str], model: Path, workers: int) -> Measure:
     """Our worker processes, started anew every round as every run of the program does, without what starting costs."""
     # As many chunks as workers, for every worker to be started; an empty text has two tokens.
     empty = [""] * (1 + SMALLEST_CHUNK * (workers - 1))
-    _encode_by_workers(empty, model, workers)  # reads the model's files once
 
     def encode() -> Work:
         start = _encode_by_workers(empty, model, workers)[1]

@@ -193,7 +193,7 @@ def trainer(task: TrainingTask, steps: int) -> Measure:
         loop = Trainer(
             model=model,
             args=arguments,
-            train_dataset=rows,  # type: ignore[arg-type]  # a list will do
+            train_dataset=rows,
             data_collator=DataCollatorWithPadding(tokenizer),
             callbacks=[timing],
         )
