@@ -13,11 +13,22 @@ import pytest
 from conftest import write_course_layout
 
 from benchmarks import __main__ as command
-from benchmarks import cuda_work, own_training, speed_cuda, speed_encode, speed_experiment, speed_label, speed_train
+from benchmarks import (
+    cuda_work,
+    interleave,
+    own_training,
+    speed_cuda,
+    speed_encode,
+    speed_experiment,
+    speed_label,
+    speed_train,
+)
 from benchmarks.interleave import Outcome, Round
 from benchmarks.speed_data import Documents, lengths_like_reviews, random_targets, read_documents
 from benchmarks.speed_table import Row, Section
+from teleclass.runtime import devices
 
+PROCESSES = interleave.Processes
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -29,6 +40,44 @@ def documents(data_dir):
 @pytest.fixture
 def task(documents, tiny_model):
     return own_training.TrainingTask(tuple(documents.first(12)), tiny_model, documents.n_classes, 32, batch=2)
+
+
+class HereOrApart:
+    """A method in the tests' own process, where a library is loaded already, unless DeepSpeed or a Trainer sets it up.
+
+    Loading sentence-transformers takes seconds of each process; that methods run in processes is tested by themselves.
+    """
+
+    def __init__(self, method):
+        self.prepare = method.prepare
+        self.apart = PROCESSES(method) if any(method.environments) or "train" in method.name else None
+
+    def ready(self):
+        if self.apart:
+            self.apart.ready()
+        else:
+            self.measure = self.prepare()
+
+    def round(self):
+        return self.apart.round() if self.apart else interleave._timed(self.measure)
+
+    def close(self):
+        if self.apart:
+            self.apart.close()
+
+
+@pytest.fixture
+def mostly_here(monkeypatch):
+    """Methods run here where they can; what they set for their process is set back."""
+    import torch
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(interleave, "Processes", HereOrApart)
+    monkeypatch.setattr(devices, "keep_freed_memory", lambda: None)
+    for name in ("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS"):
+        monkeypatch.setenv(name, "1" if name.startswith("RAYON") else "false")
+    yield
+    torch.set_num_threads(threads)
 
 
 def run(data_dir, tiny_model, folder, *names):
@@ -72,6 +121,7 @@ def test_distance_is_of_the_worst_row_and_sees_rows_that_are_missing():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mostly_here")
 def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path):
     status, found, table = run(data_dir, tiny_model, tmp_path, "encode")
     assert status == 0, table
@@ -90,6 +140,7 @@ def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mostly_here")
 def test_training_and_ranks_tell_every_method(data_dir, tiny_model, tmp_path):
     status, found, table = run(data_dir, tiny_model, tmp_path, "train", "ranks")
     assert status == 0, table
@@ -198,6 +249,7 @@ def test_flops_count_parameters_without_embeddings_and_attention():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("mostly_here")
 def test_the_gpu_s_work_runs_on_a_cpu_in_miniature():
     section = speed_cuda.measure(speed_cuda.MINIATURE)
     assert [row.name for row in section.rows] == ["matmul", "encode", "train", "predict"]
