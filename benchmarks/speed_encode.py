@@ -1,0 +1,211 @@
+"""encode: texts to vectors, beside sentence-transformers; first of all, that they are the same vectors."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, cpu_seconds, in_turn, ratio
+from benchmarks.speed_data import Documents
+from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
+
+EQUALITY = "the same vectors as the defaults"
+DEFAULT = "SentenceTransformer.encode, defaults (fp32, batches of 32)"
+BF16 = "SentenceTransformer.encode, bf16"
+PEER_POOL = "SentenceTransformer.encode, fp32, its pool of 2 processes"
+OWN = "teleclass SentenceEncoder"
+OWN_WORKER = "teleclass encode_texts, 1 worker"
+OWN_WORKERS = "teleclass encode_texts, 2 workers"
+
+SMALLEST_CHUNK = 64
+"""Texts that one worker of ours takes at once at the least, see teleclass.model.encoding.chunks_of."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Documents of a round in process, of a round with worker processes, and of the comparison of vectors."""
+
+    in_process: int = 320
+    pools: int = 1280
+    compared: int = 1000
+
+
+MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12)
+
+
+def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
+    """Compare the vectors, then the speed."""
+    section = Section("encode", f"{sizes.in_process} documents a round, one thread a process")
+    few, many = documents.first(sizes.in_process), documents.first(sizes.pools)
+    outcomes = in_turn(
+        [
+            Method(EQUALITY, partial(equality, documents.first(sizes.compared), model), cores=2, rounds=1),
+            Method(DEFAULT, partial(sentence_transformer, few, model, "")),
+            Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
+            Method(OWN, partial(own, few, model)),
+            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2),
+            Method(OWN_WORKER, partial(own_workers, many, model, 1), 1),
+            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
+        ],
+        rounds,
+    )
+    _add_equality(section, outcomes.pop(EQUALITY))
+    section.add(outcomes, SPEED_COLUMNS)
+    section.comparisons += comparisons(outcomes)
+    section.remarks += [
+        f"Pools: {sizes.pools} documents a round of ours, half as many of sentence-transformers'. Starting workers and "
+        "loading models is left out: of ours by taking off what a run on empty texts costs, measured in each round.",
+        "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts.",
+    ]
+    if len(os.sched_getaffinity(0)) < 2:
+        section.remarks.append("One core alone: figures of two processes tell nothing of two cores.")
+    return section
+
+
+def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
+    """Our speed in times of the peers', by CPU seconds a document; two workers by wall time."""
+
+    def cpu(one: Round) -> float:
+        return one.cpu_a_document
+
+    def wall(one: Round) -> float:
+        return 1 / one.documents_per_second
+
+    twice = ratio(outcomes[OWN_WORKERS], outcomes[OWN_WORKER], wall)
+    if twice is not None:
+        twice = Figure(twice.median / 2, twice.low / 2, twice.high / 2)
+    return [
+        Comparison("ours × defaults, CPU", ratio(outcomes[OWN], outcomes[DEFAULT], cpu), at_least=3.3),
+        Comparison("ours × bf16, CPU", ratio(outcomes[OWN], outcomes[BF16], cpu)),
+        Comparison("our 2 workers × its pool of 2, wall", ratio(outcomes[OWN_WORKERS], outcomes[PEER_POOL], wall)),
+        Comparison("2 workers ÷ twice 1 worker, wall", twice, at_least=0.95),
+        Comparison("2 workers ÷ 1 worker, CPU", ratio(outcomes[OWN_WORKERS], outcomes[OWN_WORKER], cpu)),
+    ]
+
+
+def _add_equality(section: Section, outcome: Outcome) -> None:
+    if outcome.failure:
+        section.rows.append(Row(EQUALITY, note=outcome.failure, failed=True))
+    for one in outcome.rounds:
+        section.rounds[EQUALITY] = [one]
+        for name, value in one.values.items():
+            section.comparisons.append(
+                Comparison(f"{name}, {one.documents:,.0f} documents", Figure.of([value]), at_most=1e-4)
+            )
+
+
+def equality(texts: list[str], model: Path) -> Measure:
+    """The greatest 1 − cosine of our vectors and the defaults' over every document."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    theirs = _load_peer(model, "")
+    ours = _load_own(model)
+
+    def compare() -> Work:
+        expected = theirs.encode(texts, show_progress_bar=False).astype(np.float64)
+        workers = _encode_by_workers(texts, model, 2)[0]
+        found = {"in process": ours.encode(texts), "by workers": workers}
+        return Work(
+            len(texts), values={f"max 1 − cosine, {name}": distance(expected, own) for name, own in found.items()}
+        )
+
+    return compare
+
+
+def distance(expected: np.ndarray, found: np.ndarray) -> float:
+    """The greatest 1 − cosine of two arrays' rows; infinite where a row is not finite."""
+    expected, found = np.asarray(expected, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+    distances = 1 - np.einsum("nd,nd->n", expected, found) / norms
+    return float(distances.max()) if np.isfinite(distances).all() else float("inf")
+
+
+def sentence_transformer(texts: list[str], model: Path, dtype: str) -> Measure:
+    """sentence-transformers in process, in its default format or another one."""
+    peer = _load_peer(model, dtype)
+    peer.encode(texts[:32], show_progress_bar=False)
+
+    def encode() -> Work:
+        return Work(len(peer.encode(texts, show_progress_bar=False)))
+
+    return encode
+
+
+def peer_pool(texts: list[str], model: Path) -> Measure:
+    """sentence-transformers' own pool of two processes, kept from round to round."""
+    peer = _load_peer(model, "")
+    pool = peer.start_multi_process_pool(["cpu", "cpu"])
+    Finalize(None, peer.stop_multi_process_pool, args=(pool,), exitpriority=20)  # atexit is not run in such a process
+    processes = [process.pid for process in pool["processes"]]
+    # Chunks of an eighth: its own default of a few thousand documents would leave a process without any.
+    size = max(1, len(texts) // 8)
+    peer.encode(texts[: 4 * size], pool=pool, chunk_size=size)
+
+    def encode() -> Work:
+        before = cpu_seconds(processes)
+        vectors = peer.encode(texts, pool=pool, chunk_size=size)
+        return Work(len(vectors), cpu_seconds=cpu_seconds(processes) - before)
+
+    return encode
+
+
+def own(texts: list[str], model: Path) -> Measure:
+    """Our encoder in process."""
+    encoder = _load_own(model)
+    encoder.encode(texts)  # whole: memory is kept from then on, as it is in a worker
+
+    def encode() -> Work:
+        return Work(len(encoder.encode(texts)))
+
+    return encode
+
+
+def own_workers(texts: list[str], model: Path, workers: int) -> Measure:
+    """Our worker processes, started anew every round as every run of the program does, without what starting costs."""
+    # As many chunks as workers, for every worker to be started; an empty text has two tokens.
+    empty = [""] * (1 + SMALLEST_CHUNK * (workers - 1))
+
+    def encode() -> Work:
+        start = _encode_by_workers(empty, model, workers)[1]
+        vectors, cpu, seconds = _encode_by_workers(texts, model, workers)
+        return Work(len(vectors), cpu_seconds=max(cpu - start, 1e-9), wall_seconds=seconds)
+
+    return encode
+
+
+def _encode_by_workers(texts: list[str], model: Path, workers: int) -> tuple[np.ndarray, float, float]:
+    """Vectors, CPU seconds with loading, and wall seconds without."""
+    from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.npy"
+        create_rows(file, len(texts), embedding_dimension(model))
+        before, started = cpu_seconds(), time.perf_counter()
+        report = encode_texts(texts, file, model, ["cpu"] * workers)
+        seconds = min(report.seconds, time.perf_counter() - started)
+        return np.load(file), cpu_seconds() - before, seconds
+
+
+def _load_peer(model: Path, dtype: str) -> Any:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    settings = {"dtype": getattr(torch, dtype)} if dtype else {}
+    return SentenceTransformer(str(model), device="cpu", local_files_only=True, model_kwargs=settings)
+
+
+def _load_own(model: Path) -> Any:
+    from teleclass.model.encoder import SentenceEncoder
+    from teleclass.runtime.devices import inference_dtype, share_cores
+
+    share_cores("cpu", len(os.sched_getaffinity(0)))  # one thread, as every worker
+    return SentenceEncoder(model, "cpu", str(inference_dtype("cpu")).removeprefix("torch."))
