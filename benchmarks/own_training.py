@@ -58,17 +58,15 @@ class OwnTraining:
     """The engine and its batches on this rank, which the environment names."""
 
     def __init__(self, task: TrainingTask):
-        from teleclass.model.optimization import make_optimizer, seed_all
+        from teleclass.model.optimization import seed_all
         from teleclass.model.rank_batches import RankBatches
-        from teleclass.phases.train import _supports
-        from teleclass.runtime.console import quiet_libraries
+        from teleclass.phases.train import make_engine, supports_of
         from teleclass.runtime.devices import share_cores
-        from teleclass.runtime.distributed import Ranks, import_deepspeed
+        from teleclass.runtime.distributed import Ranks
         from teleclass.runtime.ds_config import DEFAULT_FILE, batch_sizes, read_ds_config, resolve_ds_config
 
         self.ranks = Ranks.from_environment()
         self.ranks.connect()
-        deepspeed = import_deepspeed()
         seed_all(self.ranks.rank)
         # The environment has given this process cores of its own already; ranks of the program divide them up here.
         share_cores("cpu", 1)
@@ -81,15 +79,9 @@ class OwnTraining:
             like_lengths=not classifier.is_packable,
         )  # fmt: skip
         self.settings = resolve_ds_config(
-            content, world_size=self.ranks.world_size, total_steps=PLANNED_STEPS, supports=_supports("cpu")
+            content, world_size=self.ranks.world_size, total_steps=PLANNED_STEPS, supports=supports_of("cpu")
         )
-        self.engine, *_ = deepspeed.initialize(
-            model=classifier,
-            optimizer=make_optimizer(classifier, self.settings),
-            config=self.settings.config,
-            dist_init_required=False,
-        )
-        quiet_libraries()
+        self.engine = make_engine(classifier, self.settings)
         self.engine.train()
         self._arguments = self._endless()
 

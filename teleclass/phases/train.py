@@ -40,11 +40,10 @@ def run(
     from transformers import AutoTokenizer
 
     from teleclass.model.classifier import LabelMatchingClassifier
-    from teleclass.model.optimization import make_optimizer, seed_all
+    from teleclass.model.optimization import seed_all
 
     ranks = work.ranks
     ranks.connect()
-    deepspeed = import_deepspeed()
     seed_all(work.seed + ranks.rank)
     device = rank_device(ranks.local_rank)
     share_cores(device, ranks.local_world_size)
@@ -69,7 +68,7 @@ def run(
     a_round = min(epoch, steps)
     total_steps = steps + training.self_training_rounds * a_round
     settings = resolve_ds_config(
-        content, world_size=ranks.world_size, total_steps=total_steps, supports=_supports(device),
+        content, world_size=ranks.world_size, total_steps=total_steps, supports=supports_of(device),
         on_gpu=device != "cpu", path=ds_file,
     )  # fmt: skip
     if settings.precision_used != settings.precision_asked:
@@ -79,13 +78,7 @@ def run(
     classifier.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps nn.Module.to
     if ranks.is_first:  # DeepSpeed sends rank 0's weights to the others
         _start_head(work, classifier, documents, label_model, device)
-    engine, *_ = deepspeed.initialize(
-        model=classifier,
-        optimizer=make_optimizer(classifier, settings),
-        config=settings.config,
-        dist_init_required=False,
-    )
-    quiet_libraries()
+    engine = make_engine(classifier, settings)
     pace = Pace()
     curve = LearningCurve(work, training.log_every)
     train_until(engine, documents, batches, steps, training, settings, curve, pace)
@@ -102,6 +95,20 @@ def run(
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics
+
+
+def make_engine(classifier: Any, settings: ResolvedDsConfig) -> Any:
+    """DeepSpeed's engine around a classifier and our optimizer; the ranks must be connected."""
+    from teleclass.model.optimization import make_optimizer
+
+    engine, *_ = import_deepspeed().initialize(
+        model=classifier,
+        optimizer=make_optimizer(classifier, settings),
+        config=settings.config,
+        dist_init_required=False,
+    )
+    quiet_libraries()
+    return engine
 
 
 @dataclass(frozen=True)
@@ -244,7 +251,8 @@ def _correct_dtype(config_file: Path) -> None:
     config_file.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
-def _supports(device: str) -> Any:
+def supports_of(device: str) -> Any:
+    """Whether a device computes in \"fp16\" or \"bf16\" at speed, as :func:`resolve_ds_config` asks."""
     from deepspeed.accelerator import get_accelerator
 
     def supports(precision: str) -> bool:
