@@ -159,6 +159,7 @@ def test_training_and_ranks_tell_every_method(data_dir, tiny_model, tmp_path):
     assert [one["at_least"] for one in train["comparisons"]] == [22, 2.2]
     one, two = (rounds[0] for rounds in ranks["rounds"].values())
     assert two["documents"] == pytest.approx(2 * one["documents"], abs=2)
+    assert two["tokens"] != 2 * one["tokens"]  # as they would be if both ranks took the same documents
     states = next(one for one in ranks["comparisons"] if "optimizer state" in one["name"])
     assert states["figure"]["median"] == pytest.approx(0.5, abs=0.02)
 
