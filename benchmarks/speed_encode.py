@@ -34,7 +34,7 @@ class Sizes:
     """Documents of a round in process, of a round with worker processes, and of the comparison of vectors."""
 
     in_process: int = 320
-    pools: int = 1280
+    pools: int = 960
     compared: int = 1000
 
 
@@ -51,7 +51,7 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(DEFAULT, partial(sentence_transformer, few, model, "")),
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
-            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2),
+            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 3], model), 2),
             Method(OWN_WORKER, partial(own_workers, many, model, 1), 1),
             Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
         ],
@@ -61,8 +61,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.add(outcomes, SPEED_COLUMNS)
     section.comparisons += comparisons(outcomes)
     section.remarks += [
-        f"Pools: {sizes.pools} documents a round of ours, half as many of sentence-transformers'. Starting workers and "
-        "loading models is left out: of ours by taking off what a run on empty texts costs, measured in each round.",
+        f"Pools: {sizes.pools} documents a round of ours, a third of that of sentence-transformers'. Starting workers "
+        "and loading models is left out: of ours by taking off what a run on empty texts costs, in each round.",
         "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts.",
     ]
     if len(os.sched_getaffinity(0)) < 2:
