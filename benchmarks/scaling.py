@@ -120,8 +120,8 @@ def memory_bytes(documents: float, n_devices: int, model: Bert, bucket: float = 
     return state + 2 * 2 * bucket + documents * model.activation_bytes
 
 
-def tables() -> str:
-    """The document's tables, as Markdown."""
+def tables() -> list[str]:
+    """The document's tables, as Markdown: the whole workload, batches, and where traffic and arithmetic balance."""
     model, chip, work = Bert(), Chip(), Workload()
     lines = [
         f"| devices | encode, s | predict, s |{''.join(f' train, {link.name}, s |' for link in LINKS)} memory, GB |"
@@ -157,8 +157,8 @@ def tables() -> str:
             f"| {link.name} | {(one.reduce + one.gather) * 1e3:.1f} | {arithmetic * 1e3:.1f} | "
             f"{balanced_batch(8, link, model, chip):.0f} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).split("\n\n")
 
 
 if __name__ == "__main__":
-    print(tables(), end="")
+    print("\n\n".join(tables()))
