@@ -67,7 +67,7 @@ def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> di
     """CPU and wall seconds of fitting and decoding, and the peak of private memory above the start, in MB.
 
     As the label phase does it without a language model, on the threads that this process has. Memory is the resident
-    set without pages of files (RssAnon), sampled every 2 ms: mapped embeddings do not count, all else does.
+    set without pages of files (RssAnon), sampled every 25 ms: mapped embeddings do not count, all else does.
     """
     from teleclass.labelling.decoding import Decoder, DecodingConfig
     from teleclass.labelling.label_model import LabelModel
@@ -105,6 +105,7 @@ def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> di
         "cpu_seconds": sum(value for name, value in seconds.items() if name.endswith("cpu_seconds")),
         "wall_seconds": sum(value for name, value in seconds.items() if name.endswith("wall_seconds")),
         "peak_mb": memory[0],
+        "heads": len(model.heads),
         "labels_per_document": len(labels.sets.classes) / rows,
     }
 
@@ -123,7 +124,7 @@ def _private_memory() -> Iterator[list[float]]:
     peak, stop, start = [0.0], threading.Event(), _rss_anon_mb()
 
     def watch() -> None:
-        while not stop.wait(0.002):
+        while not stop.wait(0.025):
             peak[0] = max(peak[0], _rss_anon_mb() - start)
 
     thread = threading.Thread(target=watch, daemon=True)

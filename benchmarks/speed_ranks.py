@@ -22,7 +22,7 @@ class Sizes:
     """Documents a rank and step, and steps: the C library keeps freed memory only once the heap has settled."""
 
     batch: int = 16
-    warm_up: int = 40
+    warm_up: int = 100
     steps: int = 30
     max_tokens: int = 512
     documents: int = 960
