@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from teleclass.data.taxonomy import Taxonomy
+from teleclass.data.layout import find_layout
+from teleclass.data.taxonomy import Taxonomy, read_taxonomy
 
 CLOSENESS, TEXT_NOISE = 0.35, 1.0
 """Length of a document's class vector beside its noise of length 1, and of the noise in a class text beside its class
@@ -63,10 +64,12 @@ def write_documents(
     rows.flush()
 
 
-def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> dict[str, float]:
+def measure(
+    rows: int, classes: int, seed: int = 0, dimensions: int = 384, data_dir: Path | None = None
+) -> dict[str, float]:
     """CPU and wall seconds of fitting and decoding, and the peak of private memory above the start, in MB.
 
-    As the label phase does it without a language model, on the threads that this process has. Memory is the resident
+    The taxonomy is that of ``data_dir``, or an artificial one of so many classes. As the label phase does it without a language model, on the threads that this process has. Memory is the resident
     set without pages of files (RssAnon), sampled every 25 ms: mapped embeddings do not count, all else does.
     """
     from teleclass.labelling.decoding import Decoder, DecodingConfig
@@ -78,7 +81,7 @@ def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> di
     from teleclass.runtime.memory import keep_freed_memory
 
     generator = np.random.default_rng(seed)
-    taxonomy = artificial_taxonomy(classes)
+    taxonomy = read_taxonomy(data_dir, find_layout(data_dir)) if data_dir else artificial_taxonomy(classes)
     paths = index_paths(taxonomy)
     vectors = class_vectors_of(taxonomy, dimensions, generator)
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +103,8 @@ def measure(rows: int, classes: int, seed: int = 0, dimensions: int = 384) -> di
                 entropy(model, embeddings, paths)
     return {
         "rows": rows,
-        "classes": classes,
+        "classes": taxonomy.n_classes,
+        "paths": paths.n_paths,
         **seconds,
         "cpu_seconds": sum(value for name, value in seconds.items() if name.endswith("cpu_seconds")),
         "wall_seconds": sum(value for name, value in seconds.items() if name.endswith("wall_seconds")),
@@ -146,10 +150,11 @@ def main() -> None:
     """One measurement, printed as JSON; in a process of its own, on one thread."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label", description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=531)
+    parser.add_argument("--classes", type=int, default=531, help="of an artificial taxonomy")
+    parser.add_argument("--data_dir", type=Path, help="a folder with the taxonomy to take instead")
     options = parser.parse_args()
     with threadpool_limits(1):
-        print(json.dumps(measure(options.rows, options.classes)))
+        print(json.dumps(measure(options.rows, options.classes, data_dir=options.data_dir)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK_ROWS = 1024
-"""Documents of a block: with 531 classes its matrices of 2 MB stay in the cache. Half a million documents were decoded
-in 3.6 s of CPU time, in 4.1 s by blocks of 4,096."""
+"""Documents of a block: with some five hundred classes its matrices of 2 MB stay in the cache. Half a million documents
+were decoded in 3.6 s of CPU time, in 4.1 s by blocks of 4,096."""
 
 BLOCK_VALUES = 2**22
 """Values that a matrix of a block's documents and some columns holds at most: 16 MB in fp32."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,9 @@ def mostly_here(monkeypatch):
         monkeypatch.setenv(name, "1" if name.startswith("RAYON") else "false")
     yield
     torch.set_num_threads(threads)
+    for process in multiprocessing.active_children():  # a pool lives as long as its method's process, here the tests'
+        process.terminate()
+        process.join()
 
 
 def run(data_dir, tiny_model, folder, *names):
