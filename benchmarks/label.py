@@ -69,8 +69,9 @@ def measure(
 ) -> dict[str, float]:
     """CPU and wall seconds of fitting and decoding, and the peak of private memory above the start, in MB.
 
-    The taxonomy is that of ``data_dir``, or an artificial one of so many classes. As the label phase does it without a language model, on the threads that this process has. Memory is the resident
-    set without pages of files (RssAnon), sampled every 25 ms: mapped embeddings do not count, all else does.
+    The taxonomy is that of ``data_dir``, or an artificial one of so many classes. As the label phase does it without a
+    language model, on the threads that this process has. Memory is the resident set without pages of files (RssAnon),
+    sampled every 25 ms: mapped embeddings do not count, all else does.
     """
     from teleclass.labelling.decoding import Decoder, DecodingConfig
     from teleclass.labelling.label_model import LabelModel

@@ -81,7 +81,7 @@ class Decoder:
         if self.config.labels_per_document:
             candidates = self._candidates(marginals)
             return self._ordered(*_flat(candidates, self._many_paths(marginals, candidates, multiplicity)), marginals)
-        sure, paths_of_sure = self._sure(posterior)
+        sure, paths_of_sure = self._sure(posterior, marginals)
         unsure = np.ones(len(posterior), dtype=bool)
         unsure[sure] = False
         others = np.flatnonzero(unsure)
@@ -95,15 +95,23 @@ class Decoder:
             rows, nodes = np.concatenate([rows, others[more_rows]]), np.concatenate([nodes, more_nodes])
         return self._ordered(rows, nodes, marginals)
 
-    def _sure(self, posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _sure(self, posterior: np.ndarray, marginals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows whose best set is certainly one path, and that path.
 
-        Any other set misses or adds a class, so it earns at most 2l / (2l + 1) where the path of length l is right
-        and at most 1 elsewhere: less than the path alone as soon as that is more probable than (2l + 1) / (2l + 2).
+        Any other set misses or adds a class, so where that path of length l is right it earns 1 / (2l + 1) less, and
+        elsewhere at most 1. The path itself is worth p where it is right, and elsewhere 2 / (l + longest path) at
+        least for each class that it shares, so by the marginals m of its classes p + sum(m - p) · 2 / (l + longest).
+        It is the best set if that and p / (2l + 1) are more than 1.
         """
         found, rows = np.divmod(np.flatnonzero((posterior.T > 0.5).ravel()), len(posterior))
-        lengths = self.paths.lengths[found]
-        is_sure = posterior[rows, found] > (2 * lengths + 1) / (2 * lengths + 2) + 1e-6
+        if not len(found):
+            return rows, found
+        lengths, best = self.paths.lengths[found], posterior[rows, found]
+        nodes = self.paths.membership[found].indices
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        shared = np.add.reduceat(marginals[np.repeat(rows, lengths), nodes], starts) - lengths * best
+        worth = best + shared * 2 / (lengths + self._lengths.max())
+        is_sure = worth + best / (2 * lengths + 1) > 1 + 1e-5
         return rows[is_sure], found[is_sure]
 
     def _ordered(self, rows: np.ndarray, nodes: np.ndarray, marginals: np.ndarray) -> LabelSets:
@@ -149,10 +157,11 @@ class Decoder:
 
     def _candidates(self, marginals: np.ndarray) -> np.ndarray:
         """Most probable classes first, shape (rows, at most CANDIDATES)."""
-        ranked = marginals - self._order
-        n_candidates = min(CANDIDATES, ranked.shape[1])
-        top = np.argpartition(-ranked, n_candidates - 1, axis=1)[:, :n_candidates]
-        order = np.argsort(-np.take_along_axis(ranked, top, axis=1), axis=1, kind="stable")
+        n_classes = marginals.shape[1]
+        n_candidates = min(CANDIDATES, n_classes)
+        top = np.argpartition(marginals, n_classes - n_candidates, axis=1)[:, n_classes - n_candidates :]
+        ranked = np.take_along_axis(marginals, top, axis=1) - self._order[top]
+        order = np.argsort(-ranked, axis=1, kind="stable")
         return np.take_along_axis(top, order, axis=1)
 
     def _one_path(self, posterior: np.ndarray, candidates: np.ndarray) -> np.ndarray:
