@@ -36,7 +36,7 @@ def share_cores(device: str, processes: int) -> None:
     processes : how many on this machine compute at once.
     """
     threads = max(1, cpu_cores() // processes)
-    # One thread tokenises some 6,000 reviews a second, a GPU encodes three times as many.
+    # One thread tokenises some 6,000 reviews a second: fewer than a large GPU is computed to encode (docs/scaling.md).
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     if device == "cpu":
