@@ -11,6 +11,7 @@ from teleclass.errors import TeleclassError
 COMMANDS = {
     "run": "the whole experiment, as run_experiment.py does it",
     "encode": "documents and classes to vectors, with no experiment around it",
+    "predict": "labels for new texts by a trained model",
     "ui": "the MLflow UI on this project's runs",
 }
 """What each module of :mod:`teleclass.commands` does."""

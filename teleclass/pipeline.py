@@ -87,14 +87,14 @@ PHASES = (
     Phase(
         "predict",
         predict.run,
-        lambda c: (c.prediction, c.decoding, c.training.max_tokens),
+        lambda c: (c.prediction, c.decoding, c.training.max_tokens, c.encoder),
         inputs=("model", "label_model", "document_embeddings"),
-        outputs=("predictions", "submission", "class_scores", "classifier_scores"),
+        outputs=("predictions", "submission", "class_scores", "classifier_scores", "filing"),
         depends_on=lambda c, data, ranks: [
             c.prediction.classifier_weight, c.prediction.max_tokens or c.training.max_tokens, c.decoding
         ],
         every_rank=True,
-        version=2,
+        version=3,
     ),
     Phase(
         "evaluate",

@@ -27,6 +27,8 @@ FILES = {
     "classifier_scores": "intermediate/classifier_scores.npy",
     "class_scores": "intermediate/class_scores.npy",
     "model": "model",
+    "filing": "model/filing",
+    "model_card": "model/README.md",
     "predictions": "predictions.parquet",
     "submission": "submission.csv",
     "metrics": "metrics.json",
@@ -100,11 +102,11 @@ class Artifacts:
 
     def is_complete(self, marker: Marker, outputs: tuple[str, ...]) -> bool:
         """Whether every output is there with the size it was written with."""
-        return all(marker.sizes.get(name) == _size(self.path(name)) for name in outputs)
+        return all(marker.sizes.get(name) == self._size(name) for name in outputs)
 
     def complete(self, phase: str, marker: Marker, outputs: tuple[str, ...]) -> None:
         """Write the completion marker, last of all, with the sizes of the outputs."""
-        marker = replace(marker, sizes={name: _size(self.path(name)) for name in outputs})
+        marker = replace(marker, sizes={name: self._size(name) for name in outputs})
         file = self._marker_file(phase)
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
@@ -114,6 +116,19 @@ class Artifacts:
     def forget(self, phase: str) -> None:
         """Remove the marker before a phase writes: half-written outputs must not look complete."""
         self._marker_file(phase).unlink(missing_ok=True)
+
+    def _size(self, name: str) -> int:
+        """Bytes of an artifact, −1 where it is missing; a folder's without other artifacts that lie in it."""
+        path = self.path(name)
+        if not path.is_dir():
+            return path.stat().st_size if path.exists() else -1
+        inner = {self.folder / other for other in FILES.values()} - {path}
+        return sum(
+            file.stat().st_size
+            for file in path.rglob("*")
+            if file.is_file()
+            and not any(one in inner or one.name.endswith(".partial") for one in (file, *file.parents))
+        )
 
     def _marker_file(self, phase: str) -> Path:
         return self.folder / "intermediate" / "completed" / f"{phase}.json"
@@ -138,12 +153,6 @@ def _digest(stream: Any) -> str:  # Python 3.10 has no hashlib.file_digest
     while block := stream.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else -1
 
 
 def _remove(path: Path) -> None:
