@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,8 +20,8 @@ from teleclass.runtime.devices import let_threads_sleep, share_cores
 CHUNK = {"cpu": 512, "cuda": 8192}
 """Texts that a worker is given at a time, by its kind of device; more are sorted better by length but wait longer."""
 
-_classifier: TELEClassifier | None = None
-"""A worker's own, loaded once."""
+_settings: Any = None
+"""A worker's own: its device, and what the classifier is loaded with."""
 
 
 def file_texts(
@@ -55,7 +56,7 @@ def file_texts(
     iterator = iter(rows)
     waiting: deque[tuple[list[str], Future[list[Prediction]]]] = deque()
     settings = (free, len(devices), model, classifier_weight, tokens_per_batch)
-    pool = ProcessPoolExecutor(len(devices), context, _load, settings)
+    pool = ProcessPoolExecutor(len(devices), context, _prepare, settings)
     try:
         while True:
             while len(waiting) < 2 * len(devices) and (chunk := list(islice(iterator, size))):
@@ -73,15 +74,21 @@ def file_texts(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _load(free: Any, processes: int, model: Path, classifier_weight: float | None, tokens_per_batch: int) -> None:
-    global _classifier
+def _prepare(free: Any, processes: int, *settings: Any) -> None:
+    global _settings
     let_threads_sleep()
     set_up_console()
     device = free.get()
     share_cores(device, processes)
-    _classifier = TELEClassifier.from_pretrained(model, device, classifier_weight, tokens_per_batch)
+    _settings = (device, *settings)
+
+
+@cache
+def _classifier() -> TELEClassifier:
+    """This worker's own; not loaded as the worker starts, where an error would only break the pool."""
+    device, model, classifier_weight, tokens_per_batch = _settings
+    return TELEClassifier.from_pretrained(model, device, classifier_weight, tokens_per_batch)
 
 
 def _file(texts: list[str]) -> list[Prediction]:
-    assert _classifier is not None
-    return list(_classifier.predictions(texts))
+    return list(_classifier().predictions(texts))
