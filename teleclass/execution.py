@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from teleclass.runtime.artifacts import Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import Workplace
 
 
@@ -54,6 +55,7 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     """
     ranks, tracker = work.ranks, work.tracker
     files = {role: file_digest(path) for role, path in data.input_files().items()} if ranks.is_first else {}
+    tracker.inputs(tracked_corpora(data, files))
     prints: dict[str, str] = {}
     metrics: dict[str, float] = {}
     reused = []
@@ -116,14 +118,46 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     marker = Marker(print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable)
     if ranks.is_first:
         work.artifacts.complete(phase.name, marker, phase.outputs)
-        work.tracker.metrics(
-            {
-                f"seconds/{phase.name}": seconds,
-                f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
-                f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
-            }
-        )
+        spent = {
+            f"seconds/{phase.name}": seconds,
+            f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
+            f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
+        }
+        if phase.every_rank:
+            spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu) in enumerate(memories)}
+        work.tracker.metrics(spent)
     return marker
+
+
+def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCorpus]:
+    """The training and the test corpus for the tracker.
+
+    Parameters
+    ----------
+    digests : SHA-256 of the input files by their role; none of a file that this rank did not read.
+    """
+    corpus = data.corpus
+    parts = (("train_corpus", "training", corpus.texts[: corpus.n_train]),
+             ("test_corpus", "test", corpus.texts[corpus.n_train :]))  # fmt: skip
+    return [
+        TrackedCorpus(
+            name=f"{data.folder.resolve().name} {context}",
+            context=context,
+            # MLflow shows the counts that came first with a digest, so all that they come from is part of it.
+            digest=fingerprint(
+                corpus=digests[role], classes=digests["classes"], hierarchy=digests.get("hierarchy"),
+                documents=len(texts),
+            ),
+            source=data.input_files()[role],
+            profile={
+                "documents": len(texts),
+                "empty": sum(not text for text in texts),
+                "classes": data.taxonomy.n_classes,
+            },
+        )
+        for role, context, texts in parts
+        if role in digests
+    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -25,7 +25,6 @@ from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, s
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
-from teleclass.runtime.memory import peak
 from teleclass.runtime.workplace import Workplace
 
 HEAD_DOCUMENTS = 1024
@@ -90,8 +89,6 @@ def run(
     if ranks.is_first:
         with work.artifacts.writing("ds_config") as partial:
             partial.write_text(json.dumps(settings.config | {"optimizer": settings.optimizer}, indent=2), "utf-8")
-    for rank, memory in enumerate(ranks.gather(peak())):
-        metrics[f"gpu_memory_mb/train/rank_{rank}"] = memory.gpu_mb
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics
