@@ -58,7 +58,7 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     tracker.inputs(tracked_corpora(data, files))
     prints: dict[str, str] = {}
     metrics: dict[str, float] = {}
-    reused = []
+    work.reused.clear()
     forced = False
     for number, phase in enumerate(phases, start=1):
         forced = forced or phase.name == config.force
@@ -87,14 +87,14 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             marker = _run_phase(phase, config, data, work, prints.get(phase.outputs[0], ""))
             log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
         else:
-            reused.append(phase.name)
+            work.reused.append(phase.name)
             log.info("%s is fresh, reused", title)
         if ranks.is_first:
             metrics.update(marker.metrics)
             tracker.metrics(marker.metrics)
             tracker.tags(marker.tags)
             tracker.flush()
-    tracker.tags({"reused_phases": ", ".join(reused) or "none"})
+    tracker.tags({"reused_phases": ", ".join(work.reused) or "none"})
     return metrics
 
 
@@ -115,13 +115,17 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     ranks.barrier()
     here = peak()
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
-    marker = Marker(print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable)
+    rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
+    marker = Marker(
+        print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable, notes=list(work.notes),
+        rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
+    )  # fmt: skip
     if ranks.is_first:
         work.artifacts.complete(phase.name, marker, phase.outputs)
         spent = {
             f"seconds/{phase.name}": seconds,
-            f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
-            f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
+            f"rss_mb/{phase.name}": rss_mb,
+            f"gpu_memory_mb/{phase.name}": gpu_memory_mb,
         }
         if phase.every_rank:
             spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu) in enumerate(memories)}

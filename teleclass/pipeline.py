@@ -73,7 +73,7 @@ PHASES = (
         train.run,
         lambda c: (c.training, c.deepspeed_file, relabelling(c)),
         inputs=("training_set", "label_model", "document_embeddings"),
-        outputs=("model", "ds_config"),
+        outputs=("model", "ds_config", "learning_curve"),
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
             c.training.packed,
@@ -82,7 +82,7 @@ PHASES = (
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
-        version=2,
+        version=3,
     ),
     Phase(
         "predict",
@@ -100,10 +100,10 @@ PHASES = (
         "evaluate",
         evaluate.run,
         lambda c: (),
-        inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations"),
-        outputs=("metrics", "class_metrics", "level_metrics", "report"),
+        inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations", "learning_curve"),
+        outputs=("metrics", "class_metrics", "level_metrics", "report", "figures"),
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
-        version=2,
+        version=3,
         check=lambda c, data, ranks: evaluate.check(data),
     ),
 )  # fmt: skip
@@ -280,7 +280,7 @@ def _corpus_summary(data: Dataset) -> str:
 
 
 def _log_artifacts(work: Workplace) -> None:
-    for name in ("ds_config", "submission", "metrics", "report"):
+    for name in ("ds_config", "submission", "metrics", "report", "figures"):
         work.tracker.artifact(work.artifacts.path(name))
     work.tracker.artifact(work.artifacts.folder / "figures")
     for name in ("class_metrics", "level_metrics", "augmentation"):

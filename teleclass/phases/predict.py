@@ -15,7 +15,7 @@ from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
-from teleclass.labelling.trust import agreement_with_classifier
+from teleclass.labelling.trust import agreement, best_paths
 from teleclass.model.embedding import EncoderConfig
 from teleclass.model.sources import find_model
 from teleclass.model_folder import FilingSettings, save_filing
@@ -91,7 +91,7 @@ def run(
             f"{len(unscored)} documents have no finite score, the first is "
             f"{data.corpus.ids[data.corpus.predicted][unscored[0]]!r}; train again with --force train"
         )
-    n_labels, multiplicity = _decode_all(work, data, logits, prediction, decoding)
+    n_labels, agreed, multiplicity = _decode_all(work, data, logits, prediction, decoding)
     with artifacts.writing("filing") as partial:
         settings = FilingSettings(
             classifier_weight=prediction.classifier_weight, max_tokens=max_tokens, multiplicity=multiplicity,
@@ -105,12 +105,7 @@ def run(
     return {
         "documents_per_second/predict": speed,
         "test/labels_per_document": n_labels / n_documents,
-        "test/agreement_label_model_classifier": agreement_with_classifier(
-            LabelModel.load(artifacts.path("label_model")),
-            np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted],
-            logits,
-            index_paths(data.taxonomy, decoding.stop_at_inner),
-        ),
+        "test/agreement_label_model_classifier": agreed,
     }
 
 
@@ -141,8 +136,13 @@ def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, m
 
 def _decode_all(
     work: Workplace, data: Dataset, logits: np.ndarray, prediction: PredictionConfig, decoding: DecodingConfig
-) -> tuple[int, float]:
-    """Combine, decode and write; returns the number of labels given, and the decoder's multiplicity."""
+) -> tuple[int, float, float]:
+    """Combine, decode and write; returns the number of labels given, how far the two views agree, and the
+    decoder's multiplicity.
+
+    ``predictions.parquet`` has a row a document: ``document``, ``classes`` and their ``scores``, ``margin`` (the
+    document's confidence), and ``label_model_path`` and ``classifier_path``, what each alone finds most probable.
+    """
     artifacts, taxonomy = work.artifacts, data.taxonomy
     ids = data.corpus.ids[data.corpus.predicted]
     embeddings = np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted]
@@ -173,11 +173,15 @@ def _decode_all(
                 table["margin"].append(float(margins[offset]))
         class_scores.flush()
     predictions = pd.DataFrame(table)
+    labelled, classified = best_paths(label_model, embeddings, logits, paths)
+    of_path = [[taxonomy.ids[node] for node in path] for path in taxonomy.paths(decoding.stop_at_inner)]
+    predictions["label_model_path"] = [of_path[path] for path in labelled]
+    predictions["classifier_path"] = [of_path[path] for path in classified]
     with artifacts.writing("predictions") as partial:
         predictions.to_parquet(partial, index=False)
     with artifacts.writing("submission") as partial:
         partial.write_text(submission_text(table["document"], table["classes"]), "utf-8")
-    return int(predictions["classes"].map(len).sum()), multiplicity
+    return int(predictions["classes"].map(len).sum()), agreement(labelled, classified), multiplicity
 
 
 def submission_text(documents: list[str], classes: list[list[int]]) -> str:

@@ -85,10 +85,13 @@ def run(
         documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
         train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
     metrics = _summary(work, engine, documents, settings, curve, pace)
+    metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
     _save(work, engine, classifier, tokenizer, data)
     if ranks.is_first:
         with work.artifacts.writing("ds_config") as partial:
             partial.write_text(json.dumps(settings.config | {"optimizer": settings.optimizer}, indent=2), "utf-8")
+        with work.artifacts.writing("learning_curve") as partial:
+            curve.save(partial)
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics

@@ -26,6 +26,7 @@ FILES = {
     "training_set": "intermediate/training_set.parquet",
     "classifier_scores": "intermediate/classifier_scores.npy",
     "class_scores": "intermediate/class_scores.npy",
+    "learning_curve": "intermediate/learning_curve.csv",
     "model": "model",
     "filing": "model/filing",
     "model_card": "model/README.md",
@@ -36,6 +37,7 @@ FILES = {
     "level_metrics": "metrics_by_level.csv",
     "augmentation": "augmentation_by_class.csv",
     "report": "report.html",
+    "figures": "figures",
     "config": "config.yaml",
     "ds_config": "ds_config_used.json",
 }
@@ -46,7 +48,11 @@ FILES = {
 class Marker:
     """What a completed phase leaves behind: the fingerprint it ran under and what it reported.
 
-    ``is_partial`` says that a second attempt could do better, as where a language model's server failed.
+    Attributes
+    ----------
+    notes : what it said in its closing line.
+    is_partial : whether a second attempt could do better, as where a language model's server failed.
+    rss_mb, gpu_memory_mb : peaks, the largest of all ranks and of worker processes; 0 where nothing was measured.
     """
 
     fingerprint: str
@@ -55,6 +61,9 @@ class Marker:
     tags: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     is_partial: bool = False
+    notes: list[str] = field(default_factory=list)
+    rss_mb: float = 0.0
+    gpu_memory_mb: float = 0.0
 
 
 class Artifacts:
