@@ -22,13 +22,13 @@ from benchmarks.results import Result, Results, machine, now, versions
 from benchmarks.table import table
 from teleclass.errors import TeleclassError
 from teleclass.runtime.console import duration, set_up_console
-from teleclass.runtime.devices import let_threads_sleep
+from teleclass.runtime.devices import set_up_torch
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure; returns the exit status: 2 for anything the user can mend, 1 where an experiment failed."""
     set_up_console()
-    let_threads_sleep()
+    set_up_torch()
     options = _parser().parse_args(arguments)
     try:
         return _measure_all(options)

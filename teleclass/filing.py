@@ -15,7 +15,7 @@ from typing import Any
 from teleclass.classifier import Prediction, TELEClassifier
 from teleclass.errors import WorkerError
 from teleclass.runtime.console import set_up_console
-from teleclass.runtime.devices import let_threads_sleep, share_cores
+from teleclass.runtime.devices import set_up_torch, share_cores
 
 CHUNK = {"cpu": 512, "cuda": 8192}
 """Texts that a worker is given at a time, by its kind of device; more are sorted better by length but wait longer."""
@@ -76,7 +76,7 @@ def file_texts(
 
 def _prepare(free: Any, processes: int, *settings: Any) -> None:
     global _settings
-    let_threads_sleep()
+    set_up_torch()
     set_up_console()
     device = free.get()
     share_cores(device, processes)

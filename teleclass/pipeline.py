@@ -17,7 +17,7 @@ from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
-from teleclass.runtime.devices import let_threads_sleep
+from teleclass.runtime.devices import set_up_torch
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
 from teleclass.runtime.launcher import launch, ranks_to_launch
@@ -131,7 +131,7 @@ class ExperimentResult:
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     """Parse, maybe start the launcher, run the experiment; returns the exit status."""
     set_up_console()
-    let_threads_sleep()
+    set_up_torch()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         config = parse_arguments(arguments, program)
@@ -238,7 +238,7 @@ class TELEClassPipeline:
         TeleclassError : the experiment failed; in processes of their own it has said why on standard error.
         """
         set_up_console()
-        let_threads_sleep()
+        set_up_torch()
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
         if self.config.seeds:
             data = _read_and_check(self.config, Ranks())
