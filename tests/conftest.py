@@ -152,3 +152,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the development data sets are not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path):
+    """A folder in which everything that the documentation shows was run: runs in ``mlruns/``, ``outputs/`` and all."""
+    from examples import Examples
+
+    return Examples.run(tmp_path_factory.mktemp("examples"), tiny_model)
