@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from teleclass.errors import TeleclassError
 COMMANDS = {
     "run": "the whole experiment, as run_experiment.py does it",
     "encode": "documents and classes to vectors, with no experiment around it",
+    "predict": "labels for new texts by a trained model",
+    "runs": "list, compare, end, export and import runs",
     "ui": "the MLflow UI on this project's runs",
 }
 """What each module of :mod:`teleclass.commands` does."""
@@ -53,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TeleclassError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as head, has enough; Python would complain once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
 

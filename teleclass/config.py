@@ -66,6 +66,10 @@ class ExperimentConfig:
         "offline" (bundled models), "full" (all-mpnet-base-v2 and bert-base-uncased) or "debug" (seconds).
     seed
         of the order of documents, of dropout and of every draw.
+    seeds
+        several seeds, separated by commas: an experiment with each, and the mean and deviation of their metrics.
+    register
+        name in MLflow's model registry that the trained model gets a new version of; none when empty.
     deepspeed_config
         a DeepSpeed file; ds_config.json when empty.
     max_documents
@@ -78,6 +82,8 @@ class ExperimentConfig:
     output_dir: str = "outputs"
     preset: str = ""
     seed: int = 42
+    seeds: str = ""
+    register: str = ""
     deepspeed_config: str = ""
     max_documents: int = 0
     force: str = ""
@@ -105,6 +111,21 @@ class ExperimentConfig:
             raise ValueError("max_documents must be 0 or more")
         if self.seed < 0:
             raise ValueError("seed must be 0 or more")
+        if set("/:") & set(self.register):
+            raise ValueError("register: a name in the model registry holds no '/' and no ':'")
+        self.all_seeds()
+
+    def all_seeds(self) -> list[int]:
+        """What ``seeds`` names, in its order; nothing when it is empty.
+
+        Raises
+        ------
+        ValueError : a seed that is no whole number, or stands twice.
+        """
+        seeds = [one.strip() for one in self.seeds.strip("[]()").split(",")] if self.seeds else []
+        if len(set(seeds)) < len(seeds) or not all(one.isascii() and one.isdigit() for one in seeds):
+            raise ValueError(f"seeds: expected distinct whole numbers as 42,43,44, not {self.seeds!r}")
+        return [int(one) for one in seeds]
 
     @property
     def data_folder(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from teleclass.runtime.artifacts import Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import Workplace
 
 
@@ -54,9 +55,10 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     """
     ranks, tracker = work.ranks, work.tracker
     files = {role: file_digest(path) for role, path in data.input_files().items()} if ranks.is_first else {}
+    tracker.inputs(tracked_corpora(data, files))
     prints: dict[str, str] = {}
     metrics: dict[str, float] = {}
-    reused = []
+    work.reused.clear()
     forced = False
     for number, phase in enumerate(phases, start=1):
         forced = forced or phase.name == config.force
@@ -85,14 +87,14 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             marker = _run_phase(phase, config, data, work, prints.get(phase.outputs[0], ""))
             log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
         else:
-            reused.append(phase.name)
+            work.reused.append(phase.name)
             log.info("%s is fresh, reused", title)
         if ranks.is_first:
             metrics.update(marker.metrics)
             tracker.metrics(marker.metrics)
             tracker.tags(marker.tags)
             tracker.flush()
-    tracker.tags({"reused_phases": ", ".join(reused) or "none"})
+    tracker.tags({"reused_phases": ", ".join(work.reused) or "none"})
     return metrics
 
 
@@ -113,17 +115,53 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     ranks.barrier()
     here = peak()
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
-    marker = Marker(print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable)
+    rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
+    marker = Marker(
+        print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable, notes=list(work.notes),
+        rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
+    )  # fmt: skip
     if ranks.is_first:
         work.artifacts.complete(phase.name, marker, phase.outputs)
-        work.tracker.metrics(
-            {
-                f"seconds/{phase.name}": seconds,
-                f"rss_mb/{phase.name}": max(rss for rss, _ in memories),
-                f"gpu_memory_mb/{phase.name}": max(gpu for _, gpu in memories),
-            }
-        )
+        spent = {
+            f"seconds/{phase.name}": seconds,
+            f"rss_mb/{phase.name}": rss_mb,
+            f"gpu_memory_mb/{phase.name}": gpu_memory_mb,
+        }
+        if phase.every_rank:
+            spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu) in enumerate(memories)}
+        work.tracker.metrics(spent)
     return marker
+
+
+def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCorpus]:
+    """The training and the test corpus for the tracker.
+
+    Parameters
+    ----------
+    digests : SHA-256 of the input files by their role; none of a file that this rank did not read.
+    """
+    corpus = data.corpus
+    parts = (("train_corpus", "training", corpus.texts[: corpus.n_train]),
+             ("test_corpus", "test", corpus.texts[corpus.n_train :]))  # fmt: skip
+    return [
+        TrackedCorpus(
+            name=f"{data.folder.resolve().name} {context}",
+            context=context,
+            # MLflow shows the counts that came first with a digest, so all that they come from is part of it.
+            digest=fingerprint(
+                corpus=digests[role], classes=digests["classes"], hierarchy=digests.get("hierarchy"),
+                documents=len(texts),
+            ),
+            source=data.input_files()[role],
+            profile={
+                "documents": len(texts),
+                "empty": sum(not text for text in texts),
+                "classes": data.taxonomy.n_classes,
+            },
+        )
+        for role, context, texts in parts
+        if role in digests
+    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

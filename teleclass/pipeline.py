@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,10 @@ from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
 from teleclass.runtime.launcher import launch, ranks_to_launch
 from teleclass.runtime.llm import llm_print
+from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
 from teleclass.runtime.tracking import Tracker, tracking_uri
 from teleclass.runtime.workplace import Workplace
+from teleclass.sweep import run_seeds
 
 PHASES = (
     Phase(
@@ -73,7 +73,7 @@ PHASES = (
         train.run,
         lambda c: (c.training, c.deepspeed_file, relabelling(c)),
         inputs=("training_set", "label_model", "document_embeddings"),
-        outputs=("model", "ds_config"),
+        outputs=("model", "ds_config", "learning_curve"),
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
             c.training.packed,
@@ -82,28 +82,28 @@ PHASES = (
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
-        version=2,
+        version=3,
     ),
     Phase(
         "predict",
         predict.run,
-        lambda c: (c.prediction, c.decoding, c.training.max_tokens),
+        lambda c: (c.prediction, c.decoding, c.training.max_tokens, c.encoder),
         inputs=("model", "label_model", "document_embeddings"),
-        outputs=("predictions", "submission", "class_scores", "classifier_scores"),
+        outputs=("predictions", "submission", "class_scores", "classifier_scores", "filing"),
         depends_on=lambda c, data, ranks: [
             c.prediction.classifier_weight, c.prediction.max_tokens or c.training.max_tokens, c.decoding
         ],
         every_rank=True,
-        version=2,
+        version=3,
     ),
     Phase(
         "evaluate",
         evaluate.run,
         lambda c: (),
-        inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations"),
-        outputs=("metrics", "class_metrics", "level_metrics", "report"),
+        inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations", "learning_curve"),
+        outputs=("metrics", "class_metrics", "level_metrics", "report", "figures"),
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
-        version=2,
+        version=3,
         check=lambda c, data, ranks: evaluate.check(data),
     ),
 )  # fmt: skip
@@ -128,10 +128,6 @@ class ExperimentResult:
     metrics: dict[str, float]
 
 
-class Stopped(BaseException):
-    """A signal asked this process to stop."""
-
-
 def main(arguments: Sequence[str] | None = None, program: str | None = None) -> int:
     """Parse, maybe start the launcher, run the experiment; returns the exit status."""
     set_up_console()
@@ -140,6 +136,9 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     try:
         config = parse_arguments(arguments, program)
         n_ranks = ranks_to_launch()
+        if config.seeds:
+            run_seeds(config, arguments, PHASES, _read_and_check(config, Ranks.from_environment()), n_ranks)
+            return 0
         if n_ranks > 1:
             return launch(arguments, n_ranks)
         run_pipeline(config)
@@ -163,9 +162,7 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
     """
     started = time.perf_counter()
     ranks = Ranks.from_environment()
-    data = read_dataset(config.data_folder, config.max_documents or None)
-    for phase in PHASES:
-        phase.check(config, data, ranks)
+    data = _read_and_check(config, ranks)
     _make_folder(config)
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {_corpus_summary(data)}")
     if ranks.world_size > 1:
@@ -173,7 +170,7 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
     tracker = Tracker(config.tracking)
     work = Workplace(Artifacts(Path(config.output_dir)), ranks, tracker, config.seed)
     status = "FAILED"
-    with _signals_raise():
+    with signals_raise():
         try:
             tags = run_tags(ranks) | {"preset": config.preset}
             if ranks.is_first:
@@ -181,6 +178,9 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
                 with work.artifacts.writing("config") as partial:
                     partial.write_text(to_yaml(config), "utf-8")
                 tracker.artifact(work.artifacts.path("config"))
+            run_id = ranks.from_first(tracker.run_id)
+            if ranks.local_rank == 0:
+                tracker.watch_node(run_id, ranks.node, ranks.n_nodes)
             metrics = run_phases(PHASES, config, data, work)
             if ranks.is_first:
                 total = time.perf_counter() - started
@@ -198,7 +198,8 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
                 print(f"error on rank {ranks.rank}: {error}", file=sys.stderr)
             raise
         finally:
-            tracker.end(status)
+            with undisturbed():
+                tracker.end(status)
             ranks.close()
     return ExperimentResult(Path(config.output_dir), work.artifacts.path("submission"), metrics)
 
@@ -229,6 +230,9 @@ class TELEClassPipeline:
     def run(self) -> ExperimentResult:
         """Run the experiment, on several devices in processes of their own.
 
+        With ``seeds`` each runs in processes of its own; the metrics are means and, as ``…_std``, deviations, and the
+        submission is the first seed's.
+
         Raises
         ------
         TeleclassError : the experiment failed; in processes of their own it has said why on standard error.
@@ -236,6 +240,12 @@ class TELEClassPipeline:
         set_up_console()
         let_threads_sleep()
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
+        if self.config.seeds:
+            data = _read_and_check(self.config, Ranks())
+            first, metrics = run_seeds(
+                self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids
+            )
+            return ExperimentResult(Path(self.config.output_dir), first.path("submission"), metrics)
         if n_ranks == 1 and not self.device_ids:
             return run_pipeline(self.config)
         status = launch(to_arguments(self._options), n_ranks, self.device_ids)
@@ -243,6 +253,13 @@ class TELEClassPipeline:
             raise TeleclassError(f"the experiment ended with status {status}; its messages say why")
         output = Artifacts(Path(self.config.output_dir))
         return ExperimentResult(output.folder, output.path("submission"), evaluate.read_metrics(output))
+
+
+def _read_and_check(config: ExperimentConfig, ranks: Ranks) -> Dataset:
+    data = read_dataset(config.data_folder, config.max_documents or None)
+    for phase in PHASES:
+        phase.check(config, data, ranks)
+    return data
 
 
 def _make_folder(config: ExperimentConfig) -> None:
@@ -263,8 +280,9 @@ def _corpus_summary(data: Dataset) -> str:
 
 
 def _log_artifacts(work: Workplace) -> None:
-    for name in ("ds_config", "submission", "metrics", "report"):
+    for name in ("ds_config", "submission", "metrics", "report", "figures"):
         work.tracker.artifact(work.artifacts.path(name))
+    work.tracker.artifact(work.artifacts.folder / "figures")
     for name in ("class_metrics", "level_metrics", "augmentation"):
         columns = evaluate.read_table(work.artifacts, name)
         if columns:
@@ -280,21 +298,3 @@ def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, f
         lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
     for line in lines:
         log.info("%s", line)
-
-
-@contextmanager
-def _signals_raise():
-    """Turn SIGTERM into an exception, so that the run is closed as KILLED and files are cleaned up."""
-
-    def stop(number: int, frame: Any) -> None:
-        raise Stopped(signal.Signals(number).name)
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread, as in some notebooks: the caller's handlers stay
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy  # noqa: F401  # its BLAS must be there to be limited
 import pytest
+from experiments import FP32, SCRIPT, Finished, options, run, write_ds_config
 from threadpoolctl import threadpool_limits
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
@@ -144,6 +146,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_model")
     SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu").save(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_process(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Finished:
+    """A finished experiment on the seven-class data set: one process, batches of 4, fp32."""
+    folder = tmp_path_factory.mktemp("experiment")
+    data = write_course_layout(folder / "data")
+    ds_file = write_ds_config(folder / "ds_one.json", 4, **FP32)
+    arguments = options(data, tiny_model, folder / "one", "--deepspeed_config", str(ds_file))
+    return Finished(folder, folder / "one", arguments, run([sys.executable, SCRIPT, *arguments], folder))
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = str(ROOT / "run_experiment.py")
 UNWANTED = ("MLFLOW_TRACKING", "COV_", "OPENAI_", "TELECLASS_LLM_")
 """Beginnings of environment variables that an experiment of the tests does not see."""
 
+FP32 = {"fp16": {"enabled": False}}
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
+
+
+class Finished:
+    """An experiment that was run: where, and what it printed.
+
+    ``model`` is a copy of the trained model, which later runs of the same folder leave alone.
+    """
+
+    def __init__(self, cwd: Path, output: Path, arguments: list[str], process: subprocess.CompletedProcess[str]):
+        self.cwd, self.output, self.arguments, self.process = cwd, output, arguments, process
+        self.model = cwd / f"model_of_{output.name}"
+        self.submission = ""
+        if process.returncode == 0:
+            shutil.copytree(output / "model", self.model)
+            self.submission = (output / "submission.csv").read_text("utf-8")
+
+    def rows(self, name: str) -> np.ndarray:
+        return np.load(self.output / "intermediate" / f"{name}.npy")
 
 
 def options(data_dir: Path, model: Path, output: Path, *more: str) -> list[str]:

@@ -15,7 +15,9 @@ import pytest
 from conftest import EDGES, TEST, write_course_layout
 from experiments import (
     DEEPSPEED,
+    FP32,
     SCRIPT,
+    Finished,
     clean_environment,
     mlflow_artifacts,
     mlflow_runs,
@@ -28,31 +30,11 @@ from safetensors.numpy import load_file
 pytestmark = pytest.mark.slow
 
 PHASES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")
-FP32 = {"fp16": {"enabled": False}}
-
-
-class Finished:
-    """An experiment that was run: where, and what it printed."""
-
-    def __init__(self, cwd: Path, output: Path, arguments: list[str], process: subprocess.CompletedProcess[str]):
-        self.cwd, self.output, self.arguments, self.process = cwd, output, arguments, process
-
-    def rows(self, name: str) -> np.ndarray:
-        return np.load(self.output / "intermediate" / f"{name}.npy")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("experiment")
-
-
-@pytest.fixture(scope="module")
-def one_process(folder, tiny_model) -> Finished:
-    """One process, batches of 4, fp32."""
-    data = write_course_layout(folder / "data")
-    ds_file = write_ds_config(folder / "ds_one.json", 4, **FP32)
-    arguments = options(data, tiny_model, folder / "one", "--deepspeed_config", str(ds_file))
-    return Finished(folder, folder / "one", arguments, run([sys.executable, SCRIPT, *arguments], folder))
+def folder(one_process) -> Path:
+    return one_process.cwd
 
 
 @pytest.fixture(scope="module")

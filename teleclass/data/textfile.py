@@ -11,35 +11,42 @@ from teleclass.errors import InputError
 _CLASS_ID = re.compile(r"[0-9]{1,18}")
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, text)`` of every line that is not empty.
+def lines(path: Path, with_empty: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, text)`` of every line that is not empty, one at a time.
 
     A line ends at ``\\n`` alone: Python's own text mode would also split at a lone carriage return and
     ``str.splitlines`` at U+2028, which shifts documents against their labels.
+
+    Parameters
+    ----------
+    with_empty : yield the empty lines too.
 
     Raises
     ------
     InputError : the file is missing, is not UTF-8, or holds a NUL character.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as stream:
+            for number, piece in enumerate(stream, start=1):
+                if number == 1:
+                    piece = piece.removeprefix(b"\xef\xbb\xbf")
+                piece = piece.removesuffix(b"\n").removesuffix(b"\r")
+                if piece or with_empty:
+                    yield number, _decoded(piece, path, number)
     except FileNotFoundError:
         raise InputError("the file does not exist; check the data folder", path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", path) from None
-    for number, piece in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        piece = piece.removesuffix(b"\r")
-        if not piece:
-            continue
-        try:
-            text = piece.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"byte {error.start + 1} is not valid UTF-8; save the file as UTF-8", path, number
-            ) from None
-        if "\0" in text:
-            raise InputError("holds a NUL character; remove it", path, number)
-        yield number, text
+
+
+def _decoded(piece: bytes, path: Path, number: int) -> str:
+    try:
+        text = piece.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"byte {error.start + 1} is not valid UTF-8; save the file as UTF-8", path, number) from None
+    if "\0" in text:
+        raise InputError("holds a NUL character; remove it", path, number)
+    return text
 
 
 def pairs(path: Path, separator: str = "\t", expected: str = "id<TAB>text") -> Iterator[tuple[int, str, str]]:

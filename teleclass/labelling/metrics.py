@@ -96,6 +96,31 @@ def ranking_metrics(scores: np.ndarray, gold: LabelSets) -> dict[str, float]:
     }
 
 
+def reliability(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> dict[str, np.ndarray]:
+    """Labels in bins of equally many, from the least to the most probable: their number, mean probability and accuracy.
+
+    Parameters
+    ----------
+    probability, is_right : (labels,).
+
+    Returns
+    -------
+    columns ``labels``, ``probability``, ``accuracy``, each as long as there are bins; no bin is empty.
+    """
+    order = np.argsort(probability, kind="stable")
+    bins = [rows for rows in np.array_split(order, n_bins) if len(rows)]
+    return {
+        "labels": np.array([len(rows) for rows in bins]),
+        "probability": np.array([probability[rows].mean() for rows in bins]),
+        "accuracy": np.array([is_right[rows].mean() for rows in bins]),
+    }
+
+
+def calibration_error(bins: dict[str, np.ndarray]) -> float:
+    """Mean distance of probability and accuracy over the labels of the bins of :func:`reliability`."""
+    return float(np.average(np.abs(bins["probability"] - bins["accuracy"]), weights=bins["labels"]))
+
+
 def class_table(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> dict[str, list]:
     """Precision, recall, F1 and counts of every class, as columns."""
     from sklearn.metrics import precision_recall_fscore_support

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.sparse import csr_matrix
 
 LEVEL_WEIGHTS = (1.0, 0.25, 0.1, 0.05, 0.025)
 """Weight of a class in its path's score, from the deepest class up; classes further up weigh the last one's half."""
@@ -26,14 +26,14 @@ class PathIndex:
     lengths : (P,), number of classes on each path.
     """
 
-    membership: sparse.csr_matrix
-    weights: sparse.csr_matrix
+    membership: csr_matrix
+    weights: csr_matrix
     ends: np.ndarray
     roots: np.ndarray
     lengths: np.ndarray
 
     @cached_property
-    def _by_class(self) -> sparse.csr_matrix:
+    def _by_class(self) -> csr_matrix:
         return self.membership.T.tocsr()
 
     @property
@@ -76,8 +76,8 @@ def index_paths(taxonomy: Taxonomy, stop_at_inner: bool = False) -> PathIndex:
     raw = np.concatenate([_weights_of(length) for length in lengths])
     shape = (len(paths), taxonomy.n_classes)
     return PathIndex(
-        membership=sparse.csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=shape),
-        weights=sparse.csr_matrix((raw.astype(np.float32), columns, starts), shape=shape),
+        membership=csr_matrix((np.ones(len(columns), np.float32), columns, starts), shape=shape),
+        weights=csr_matrix((raw.astype(np.float32), columns, starts), shape=shape),
         ends=np.array([path[-1] for path in paths]),
         roots=np.array([path[0] for path in paths]),
         lengths=lengths,

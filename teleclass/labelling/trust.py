@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from teleclass.labelling.combination import classifier_log_posterior
@@ -28,17 +30,40 @@ def entropy(model: LabelModel, embeddings: np.ndarray, paths: PathIndex) -> floa
     return total / len(chosen) / float(np.log(paths.n_paths))
 
 
-def agreement_with_classifier(model: LabelModel, embeddings: np.ndarray, logits: np.ndarray, paths: PathIndex) -> float:
-    """Share of documents for which label model and classifier, each alone, find the same path most probable.
+def best_paths(
+    model: LabelModel, embeddings: np.ndarray, logits: np.ndarray, paths: PathIndex
+) -> tuple[np.ndarray, np.ndarray]:
+    """The most probable path of each document by the label model alone and by the classifier alone, (documents,) each.
 
     Parameters
     ----------
     logits : (documents, C), the classifier's.
     """
-    if not len(embeddings):
-        return 1.0
-    same = 0
+    labelled, classified = np.zeros((2, len(embeddings)), dtype=np.int64)
     for rows in blocks(len(embeddings), paths.n_classes):
-        labelled = model.posterior(embeddings[rows], paths).argmax(axis=1)
-        same += int((labelled == classifier_log_posterior(np.asarray(logits[rows]), paths).argmax(axis=1)).sum())
-    return same / len(embeddings)
+        labelled[rows] = model.posterior(embeddings[rows], paths).argmax(axis=1)
+        classified[rows] = classifier_log_posterior(np.asarray(logits[rows]), paths).argmax(axis=1)
+    return labelled, classified
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of documents for which two views find the same path most probable; 1 for no document."""
+    return float((one == other).mean()) if len(one) else 1.0
+
+
+def agreement_by_level(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> list[float]:
+    """Share of documents whose two paths, root first, pass the same class on each level, from the first level down.
+
+    A level counts the documents of which either path reaches it: one path that ends early disagrees below.
+    """
+    same: list[int] = []
+    reached: list[int] = []
+    for left, right in zip(one, other, strict=True):
+        depth = max(len(left), len(right))
+        if depth > len(reached):
+            same += [0] * (depth - len(same))
+            reached += [0] * (depth - len(reached))
+        for level in range(depth):
+            reached[level] += 1
+            same[level] += level < min(len(left), len(right)) and left[level] == right[level]
+    return [hits / number for hits, number in zip(same, reached, strict=True)]

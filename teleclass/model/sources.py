@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,8 @@ BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 """SHA-256 of the official all-MiniLM-L6-v2 weights."""
 
 NEEDED = ("config.json", "tokenizer.json")
+WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+OTHER_FORMATS = ("onnx", "openvino")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -45,6 +48,16 @@ def find_model(name: str) -> Path:
     return folder
 
 
+def copy_model(folder: Path, target: Path) -> None:
+    """Copy what a model is loaded from: configuration, tokenizer and weights, and no other format of them."""
+    files = [file for pattern in WANTED for file in folder.rglob(pattern) if file.is_file()]
+    for file in files:
+        own = file.relative_to(folder)
+        if own.parts[0] not in OTHER_FORMATS:
+            (target / own).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / own)
+
+
 def _lacks(folder: Path) -> list[str]:
     """The needed files that a model folder does not have."""
     missing = [file for file in NEEDED if not (folder / file).is_file()]
@@ -73,8 +86,8 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    wanted = ["*.json", "*.txt", "*.model", "*.safetensors"]
-    unwanted = ["onnx/*", "openvino/*"]
+    wanted = list(WANTED)
+    unwanted = [f"{folder}/*" for folder in OTHER_FORMATS]
     try:
         cached = Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted, local_files_only=True))
         if not _lacks(cached):  # an interrupted download leaves a folder with some of the files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,16 @@ import pandas as pd
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_file, read_gold
 from teleclass.labelling.metrics import (
+    calibration_error,
     class_table,
     example_f1,
     level_table,
     path_consistency,
     ranking_metrics,
+    reliability,
     set_metrics,
 )
+from teleclass.report.values import AgainstGold, RunValues
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.workplace import Workplace
 
@@ -25,7 +29,7 @@ BEFORE = ("encode", "label", "augment", "expand", "train", "predict")
 
 
 def run(work: Workplace, data: Dataset) -> dict[str, float]:
-    """Write ``metrics.json`` and the tables by class and by level."""
+    """Write ``metrics.json``, the tables by class and by level, and the report with its figures."""
     artifacts, taxonomy = work.artifacts, data.taxonomy
     predictions = pd.read_parquet(artifacts.path("predictions"))
     predicted = [{taxonomy.position[number] for number in classes} for classes in predictions["classes"]]
@@ -35,34 +39,53 @@ def run(work: Workplace, data: Dataset) -> dict[str, float]:
     }
     metrics |= _pseudo_label_metrics(work, data)
 
-    gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
-    rows = [row for row, document in enumerate(predictions["document"]) if document in gold]
-    by_class: dict[str, list] = {"class": []}
-    by_level: dict[str, list] = {"level": []}
-    if rows:
-        chosen = [predicted[row] for row in rows]
-        truth = [gold[predictions["document"][row]] for row in rows]
-        scores = np.load(artifacts.path("class_scores"), mmap_mode="r")[rows]
-        found = set_metrics(chosen, truth, taxonomy) | ranking_metrics(scores, truth)
+    against = _against_gold(work, data, predictions, predicted)
+    by_class: Mapping[str, list] = {"class": []}
+    by_level: Mapping[str, list] = {"level": []}
+    if against is not None:
+        chosen = [predicted[row] for row in against.rows]
+        scores = np.load(artifacts.path("class_scores"), mmap_mode="r")[against.rows]
+        found = set_metrics(chosen, against.labels, taxonomy) | ranking_metrics(scores, against.labels)
         metrics |= {f"test/{name}": value for name, value in found.items()}
         # over all documents, those without gold too
         metrics["test/path_consistency"] = path_consistency(predicted, taxonomy)
-        metrics["test/documents_with_gold"] = float(len(rows))
-        by_class = class_table(chosen, truth, taxonomy)
-        by_level = level_table(chosen, truth, taxonomy)
-        work.notes.append(f"{len(rows):,} documents with gold, Example-F1 {metrics['test/example_f1']:.4f}")
+        metrics["test/documents_with_gold"] = float(len(against.rows))
+        metrics["test/calibration_error"] = calibration_error(reliability(against.probability, against.is_right))
+        by_class, by_level = against.by_class, against.by_level
+        work.notes.append(f"{len(against.rows):,} documents with gold, Example-F1 {metrics['test/example_f1']:.4f}")
     else:
         work.notes.append("no gold labels given")
     with artifacts.writing("class_metrics") as partial:
         pd.DataFrame(by_class).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
-    f1 = np.array([example_f1([predicted[row]], [gold[predictions["document"][row]]]) for row in rows])
-    with artifacts.writing("report") as partial:
-        partial.write_text(_report(work, data, metrics, by_class, predictions["margin"].to_numpy(), rows, f1), "utf-8")
+    _write_report(work, _run_values(work, data, metrics, predictions, predicted, against))
     with artifacts.writing("metrics") as partial:
         partial.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", "utf-8")
     return metrics
+
+
+def _against_gold(
+    work: Workplace, data: Dataset, predictions: pd.DataFrame, predicted: list[set[int]]
+) -> AgainstGold | None:
+    """The predicted documents that have gold, and how right each of their labels is; None where there are none."""
+    gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
+    rows = np.array([row for row, document in enumerate(predictions["document"]) if document in gold], dtype=np.int64)
+    if not len(rows):
+        return None
+    taxonomy = data.taxonomy
+    chosen = [predicted[row] for row in rows]
+    truth = [gold[predictions["document"][row]] for row in rows]
+    ordered = [[taxonomy.position[number] for number in predictions["classes"][row]] for row in rows]
+    return AgainstGold(
+        rows=rows,
+        labels=truth,
+        f1=np.array([example_f1([one], [right]) for one, right in zip(chosen, truth, strict=True)]),
+        probability=np.concatenate([predictions["scores"][row] for row in rows]).astype(float),
+        is_right=np.array([node in right for nodes, right in zip(ordered, truth, strict=True) for node in nodes]),
+        by_class=class_table(chosen, truth, taxonomy),
+        by_level=level_table(chosen, truth, taxonomy),
+    )
 
 
 def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
@@ -92,74 +115,53 @@ def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
     return metrics
 
 
-def _report(
+def _write_report(work: Workplace, run: RunValues) -> None:
+    """``report.html``, and its figures as files."""
+    from teleclass.report.assemble import assemble
+    from teleclass.report.page import render
+
+    report = assemble(run)
+    with work.artifacts.writing("figures") as partial:
+        partial.mkdir()
+        for figure in report.figures:
+            (partial / f"{figure.key}.svg").write_text(figure.svg, "utf-8")
+    with work.artifacts.writing("report") as partial:
+        partial.write_text(render(report), "utf-8")
+
+
+def _run_values(
     work: Workplace,
     data: Dataset,
     metrics: dict[str, float],
-    by_class: dict[str, list],
-    margin: np.ndarray,
-    rows: list[int],
-    f1: np.ndarray,
-) -> str:
-    """The report's page; ``f1`` is the Example-F1 of the documents ``rows``, which are those with gold."""
-    from teleclass.report import figures
-    from teleclass.report.page import Figure, Report, render
-
-    taxonomy, corpus = data.taxonomy, data.corpus
-    markers = {name: marker for name in BEFORE if (marker := work.artifacts.marker(name))}
-    tags = {name: value for marker in markers.values() for name, value in marker.tags.items()}
-    shown = {
-        name: value
-        for marker in markers.values()
-        for name, value in marker.metrics.items()
-        if name.startswith(("label/", "llm/", "test/"))
-    } | metrics
-    labels = pd.read_parquet(work.artifacts.path("pseudo_labels"), columns=["class_position"])
-    augmented = pd.read_parquet(work.artifacts.path("augmented"), columns=["class"])
-    before = np.bincount(labels["class_position"], minlength=taxonomy.n_classes)
-    given = np.bincount([taxonomy.position[number] for number in augmented["class"]], minlength=taxonomy.n_classes)
-    drawn = [
-        Figure(
-            "Documents a class",
-            figures.documents_by_level(taxonomy.levels, before, before + given),
-            "Training documents of each class by its level, with the pseudo labels (circles) and after augmentation "
-            "(crosses).",
-        ),
-        Figure(
-            "Confidence",
-            figures.histogram(margin, "gap between the two best paths"),
-            "How sure the filed documents are: the gap between the probabilities of their two best paths.",
-        ),
-    ]
-    if rows:
-        levels = list(range(1, int(taxonomy.levels.max()) + 1))
-        drawn += [
-            Figure(
-                "F1 by level",
-                figures.bars_by_level(levels, [metrics[f"test/level_{level}_f1"] for level in levels], "micro-F1"),
-                "Micro-F1 over the classes of each taxonomy level.",
-            ),
-            Figure(
-                "Confidence and correctness",
-                figures.confidence_against_f1(margin[rows], f1),
-                "Mean Example-F1 of documents from the least to the most confident; it should rise.",
-            ),
-        ]
-    table = [dict(zip(by_class, row, strict=True)) for row in zip(*by_class.values(), strict=True)]
-    return render(
-        Report(
-            title=f"teleclass: {data.folder.resolve().name}",
-            facts=[
-                ("taxonomy", taxonomy.summary()),
-                ("documents", f"{corpus.n_train:,} training, {corpus.n_test:,} test, {corpus.n_empty:,} empty"),
-                ("with gold", f"{len(rows):,} of the filed documents"),
-            ],
-            decisions=[(name.replace("_", " "), value) for name, value in tags.items()],
-            phases=[(name, marker.seconds) for name, marker in markers.items()],
-            metrics=sorted(shown.items()),
-            figures=drawn,
-            classes=sorted(table, key=lambda row: (row["f1"], -row["gold_documents"])),
-        )
+    predictions: pd.DataFrame,
+    predicted: list[set[int]],
+    gold: AgainstGold | None,
+) -> RunValues:
+    """What the report is made from, read from the output folder."""
+    artifacts, taxonomy = work.artifacts, data.taxonomy
+    phases = {name: marker for name in BEFORE if (marker := artifacts.marker(name))}
+    of_phases = {name: value for marker in phases.values() for name, value in marker.metrics.items()}
+    labels = pd.read_parquet(artifacts.path("pseudo_labels"), columns=["class_position"])
+    augmented = pd.read_parquet(artifacts.path("augmented"), columns=["path"])
+    added = [taxonomy.position[number] for path in augmented["path"] for number in path]
+    curve = pd.read_csv(artifacts.path("learning_curve"))
+    label_model_paths, classifier_paths = (
+        [[taxonomy.position[number] for number in path] for path in predictions[name]]
+        for name in ("label_model_path", "classifier_path")
+    )
+    return RunValues(
+        data=data,
+        phases=phases,
+        reused=list(work.reused),
+        metrics=of_phases | metrics,
+        learning_curve={name: curve[name].to_numpy(dtype=float) for name in curve},
+        pseudo_labelled=np.bincount(labels["class_position"], minlength=taxonomy.n_classes),
+        augmented=np.bincount(np.asarray(added, dtype=np.int64), minlength=taxonomy.n_classes),
+        predicted=predicted,
+        margin=predictions["margin"].to_numpy(dtype=float),
+        label_model_paths=label_model_paths,
+        classifier_paths=classifier_paths,
+        gold=gold,
     )
 
 

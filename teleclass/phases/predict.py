@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from teleclass.data.dataset import Dataset
-from teleclass.errors import ModelError, TeleclassError
+from teleclass.errors import TeleclassError
 from teleclass.labelling.combination import combine
 from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
-from teleclass.labelling.trust import agreement_with_classifier
+from teleclass.labelling.trust import agreement, best_paths
+from teleclass.model.embedding import EncoderConfig
+from teleclass.model.sources import find_model
+from teleclass.model_folder import FilingSettings, save_filing
 from teleclass.runtime.console import progress
-from teleclass.runtime.devices import inference_dtype, rank_device, share_cores
+from teleclass.runtime.devices import rank_device, share_cores
 from teleclass.runtime.workplace import Workplace
 
 CHUNK = 4096
@@ -48,12 +51,19 @@ class PredictionConfig:
 
 
 def run(
-    work: Workplace, data: Dataset, prediction: PredictionConfig, decoding: DecodingConfig, max_tokens: int
+    work: Workplace,
+    data: Dataset,
+    prediction: PredictionConfig,
+    decoding: DecodingConfig,
+    max_tokens: int,
+    encoder: EncoderConfig,
 ) -> dict[str, float]:
-    """Write ``predictions.parquet``, ``submission.csv`` and the class scores; runs on every rank.
+    """Write predictions, ``submission.csv``, class scores, and what the model needs to file new texts alike.
 
-    ``max_tokens`` is the training's limit, for documents to be read as the classifier learnt to read them.
+    Runs on every rank. ``max_tokens`` is the training's limit, for documents to be read as the classifier learnt to
+    read them.
     """
+    max_tokens = prediction.max_tokens or max_tokens
     ranks, artifacts = work.ranks, work.artifacts
     n_documents = data.corpus.predicted.stop - data.corpus.predicted.start
     started = time.perf_counter()
@@ -81,7 +91,13 @@ def run(
             f"{len(unscored)} documents have no finite score, the first is "
             f"{data.corpus.ids[data.corpus.predicted][unscored[0]]!r}; train again with --force train"
         )
-    n_labels = _decode_all(work, data, logits, prediction, decoding)
+    n_labels, agreed, multiplicity = _decode_all(work, data, logits, prediction, decoding)
+    with artifacts.writing("filing") as partial:
+        settings = FilingSettings(
+            classifier_weight=prediction.classifier_weight, max_tokens=max_tokens, multiplicity=multiplicity,
+            encoder_max_tokens=encoder.max_tokens, **asdict(decoding),
+        )  # fmt: skip
+        save_filing(partial, settings, artifacts.path("label_model"), find_model(encoder.model))
     work.notes.append(
         f"{n_documents:,} documents on {ranks.world_size} × {rank_device(0).split(':')[0]}, {speed:,.0f} documents/s, "
         f"{n_labels / n_documents:.2f} labels a document"
@@ -89,61 +105,30 @@ def run(
     return {
         "documents_per_second/predict": speed,
         "test/labels_per_document": n_labels / n_documents,
-        "test/agreement_label_model_classifier": agreement_with_classifier(
-            LabelModel.load(artifacts.path("label_model")),
-            np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted],
-            logits,
-            index_paths(data.taxonomy, decoding.stop_at_inner),
-        ),
+        "test/agreement_label_model_classifier": agreed,
     }
 
 
 def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, max_tokens: int) -> None:
     """Write the classifier's logits of this rank's documents: every world_size-th in order of length."""
-    import torch
-    from transformers import AutoTokenizer
-
-    from teleclass.model.batching import ahead, tokenize
-    from teleclass.model.classifier import LabelMatchingClassifier
-    from teleclass.model.inference import forward_batches
-    from teleclass.model.packed import narrow_linear_layers
+    from teleclass.model.batching import ahead
+    from teleclass.model.scoring import Scorer
 
     ranks = work.ranks
     device = rank_device(ranks.local_rank)
     share_cores(device, ranks.local_world_size)
-    dtype = inference_dtype(device)
-    folder = work.artifacts.path("model")
-    try:
-        classifier = LabelMatchingClassifier.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the trained model in {folder} cannot be read ({reason}); run with --force train") from None
-    if classifier.is_packable and dtype != torch.float32:
-        narrow_linear_layers(classifier.backbone, dtype)
-    classifier.to(torch.device(device)).eval()  # type: ignore[arg-type]  # transformers wraps nn.Module.to
-    with torch.inference_mode():
-        class_matrix = classifier.class_matrix()
+    scorer = Scorer(work.artifacts.path("model"), device, max_tokens, prediction.tokens_per_batch)
     texts = data.corpus.texts[data.corpus.predicted]
     order = np.argsort([-len(text) for text in texts], kind="stable")
     mine = order[ranks.rank :: ranks.world_size]
     if not len(mine):
         return
-    limit = prediction.max_tokens or max_tokens
     chunks = [mine[start : start + CHUNK] for start in range(0, len(mine), CHUNK)]
-    tokenized = ahead((chunk, tokenize(tokenizer, [texts[row] for row in chunk], limit)) for chunk in chunks)
+    tokenized = ahead((chunk, scorer.tokenize([texts[row] for row in chunk])) for chunk in chunks)
     shared = np.load(work.artifacts.folder / "intermediate" / ".scores.partial.npy", mmap_mode="r+")
     with progress(total=len(mine), unit="documents", what="predicting") as bar:
         for chunk, tokens in tokenized:
-            for rows, logits in forward_batches(
-                lambda batch: classifier.logits(classifier.document_features(batch), class_matrix),
-                tokens,
-                np.arange(len(chunk)),
-                device=device,
-                dtype=dtype,
-                pad_id=None if classifier.is_packable else tokenizer.pad_token_id,
-                tokens_per_batch=prediction.tokens_per_batch,
-            ):
+            for rows, logits in scorer.score_tokens(tokens):
                 shared[chunk[rows]] = logits
                 bar.update(len(rows))
     shared.flush()
@@ -151,8 +136,13 @@ def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, m
 
 def _decode_all(
     work: Workplace, data: Dataset, logits: np.ndarray, prediction: PredictionConfig, decoding: DecodingConfig
-) -> int:
-    """Combine, decode and write; returns the number of labels given."""
+) -> tuple[int, float, float]:
+    """Combine, decode and write; returns the number of labels given, how far the two views agree, and the
+    decoder's multiplicity.
+
+    ``predictions.parquet`` has a row a document: ``document``, ``classes`` and their ``scores``, ``margin`` (the
+    document's confidence), and ``label_model_path`` and ``classifier_path``, what each alone finds most probable.
+    """
     artifacts, taxonomy = work.artifacts, data.taxonomy
     ids = data.corpus.ids[data.corpus.predicted]
     embeddings = np.load(artifacts.path("document_embeddings"), mmap_mode="r")[data.corpus.predicted]
@@ -183,11 +173,15 @@ def _decode_all(
                 table["margin"].append(float(margins[offset]))
         class_scores.flush()
     predictions = pd.DataFrame(table)
+    labelled, classified = best_paths(label_model, embeddings, logits, paths)
+    of_path = [[taxonomy.ids[node] for node in path] for path in taxonomy.paths(decoding.stop_at_inner)]
+    predictions["label_model_path"] = [of_path[path] for path in labelled]
+    predictions["classifier_path"] = [of_path[path] for path in classified]
     with artifacts.writing("predictions") as partial:
         predictions.to_parquet(partial, index=False)
     with artifacts.writing("submission") as partial:
         partial.write_text(submission_text(table["document"], table["classes"]), "utf-8")
-    return int(predictions["classes"].map(len).sum())
+    return int(predictions["classes"].map(len).sum()), agreement(labelled, classified), multiplicity
 
 
 def submission_text(documents: list[str], classes: list[list[int]]) -> str:

@@ -25,7 +25,6 @@ from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, s
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
-from teleclass.runtime.memory import peak
 from teleclass.runtime.workplace import Workplace
 
 HEAD_DOCUMENTS = 1024
@@ -86,12 +85,13 @@ def run(
         documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
         train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
     metrics = _summary(work, engine, documents, settings, curve, pace)
+    metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
     _save(work, engine, classifier, tokenizer, data)
     if ranks.is_first:
         with work.artifacts.writing("ds_config") as partial:
             partial.write_text(json.dumps(settings.config | {"optimizer": settings.optimizer}, indent=2), "utf-8")
-    for rank, memory in enumerate(ranks.gather(peak())):
-        metrics[f"gpu_memory_mb/train/rank_{rank}"] = memory.gpu_mb
+        with work.artifacts.writing("learning_curve") as partial:
+            curve.save(partial)
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics

@@ -1,77 +1,227 @@
-"""Figures as SVG text, readable in black and white."""
+"""Figures: drawn by matplotlib, told apart by hatch, marker and line style as well as by shade, kept as small SVGs."""
 
 from __future__ import annotations
 
+import functools
+import html
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-GREY, DARK = "#b8c4ce", "#2f4858"
+from teleclass.report.page import Figure
+
+DARK, ORANGE, GREY, LIGHT = "#1f4e79", "#9a5b00", "#8796a3", "#d5dde4"
+FILLS = ((DARK, ""), (LIGHT, "////"), ("white", "xx"), (GREY, "--"))
+"""Shade and hatch of the first to the fourth kind of a bar."""
+
+MOST_POINTS = 300
+"""Points of one kind that a figure holds: more are thinned, evenly over their order."""
+
+STYLE: Any = {
+    "svg.fonttype": "none", "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 9.5, "hatch.linewidth": 0.7,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8.5,
+}  # fmt: skip
 
 
-def bars_by_level(levels: Sequence[int], values: Sequence[float], label: str) -> str:
-    """One bar a level of the taxonomy, with its value written on it."""
-    figure, axes = _axes(4.8, 2.6)
-    drawn = axes.bar([str(level) for level in levels], values, color=DARK, width=0.6)
-    axes.bar_label(drawn, fmt="%.2f", padding=2)
-    axes.set(xlabel="taxonomy level", ylabel=label, ylim=(0, 1.1))
-    return _svg(figure)
+def _styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Draw in the report's style, whatever the style of the program around it."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: Any, **options: Any) -> Any:
+        import matplotlib as mpl
+
+        with mpl.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return drawn
 
 
-def documents_by_level(levels: np.ndarray, before: np.ndarray, after: np.ndarray) -> str:
+@_styled
+def grouped_bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], ylabel: str, xlabel: str = "") -> Any:
+    """A group of bars for each name of ``groups``, one bar a series, with its value between 0 and 1 above it."""
+    figure, (axes,) = _axes(2.9)
+    width = 0.8 / len(series)
+    at = np.arange(len(groups))
+    for number, (name, values) in enumerate(series.items()):
+        shade, hatch = FILLS[number % len(FILLS)]
+        offset = (number - (len(series) - 1) / 2) * width
+        bars = axes.bar(at + offset, values, width, label=name, color=shade, hatch=hatch, edgecolor="black", lw=0.6)
+        if len(groups) * len(series) <= 12:
+            axes.bar_label(bars, fmt="%.2f", padding=1, fontsize=7.5)
+    axes.set(ylabel=ylabel, xlabel=xlabel, ylim=(0, 1.12), xticks=at, xticklabels=groups)
+    if len(series) > 1:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=len(series))
+    return figure
+
+
+@_styled
+def documents_by_level(levels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
     """Documents a class, each class a point at its level, before and after augmentation (logarithmic).
 
     Parameters
     ----------
     levels, before, after : (C,).
     """
-    figure, axes = _axes(4.8, 2.8)
-    spread = np.random.default_rng(0).uniform(-0.12, 0.12, len(levels))
-    axes.scatter(levels - 0.17 + spread, before + 0.5, s=10, marker="o", facecolors="none", edgecolors=DARK,
-                 linewidths=0.7, label="pseudo labels")  # fmt: skip
-    axes.scatter(levels + 0.17 + spread, after + 0.5, s=12, marker="x", color="#8a5a00", linewidths=0.8,
-                 label="with augmentation")  # fmt: skip
-    axes.set(xlabel="taxonomy level", ylabel="documents a class", yscale="log")
+    figure, (axes,) = _axes(3.0)
+    kinds = (("pseudo labels", before, -0.18, "o", DARK), ("with augmentation", after, 0.18, "x", ORANGE))
+    for level in sorted(set(levels.tolist())):
+        for name, counts, aside, marker, shade in kinds:
+            values = thinned(np.sort(counts[levels == level]))
+            spread = np.random.default_rng(0).uniform(-0.13, 0.13, len(values))
+            face = {"facecolors": "none", "edgecolors": shade} if marker == "o" else {"color": shade}
+            axes.scatter(level + aside + spread, values + 0.5, s=14, marker=marker, linewidths=0.8,
+                         label=name if level == levels.min() else None, **face)  # fmt: skip
+    axes.set(xlabel="taxonomy level", ylabel="documents a class (+ ½)", yscale="log")
     axes.set_xticks(sorted(set(levels.tolist())))
-    axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    highest = max(before.max(initial=0), after.max(initial=0)) + 0.5
+    _plain_numbers(axes.yaxis, highest / (min(before.min(initial=highest), after.min(initial=highest)) + 0.5))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    return figure
 
 
-def confidence_against_f1(margin: np.ndarray, f1: np.ndarray, n_bins: int = 8) -> str:
-    """Mean Example-F1 of equally many documents a bin, from the least to the most confident.
+@_styled
+def learning_curve(columns: Mapping[str, np.ndarray]) -> Any:
+    """Loss, learning rate, loss scale and skipped steps over the optimizer steps, one above the other.
 
     Parameters
     ----------
-    margin, f1 : (documents,).
+    columns : ``step``, ``loss``, ``learning_rate``, ``loss_scale``, ``skipped_steps``, each (points,).
     """
-    figure, axes = _axes(4.8, 2.8)
-    bins = np.array_split(np.argsort(margin, kind="stable"), min(n_bins, len(margin)))
-    axes.plot([margin[rows].mean() for rows in bins], [f1[rows].mean() for rows in bins], "o-", color=DARK)
-    axes.set(xlabel="confidence: gap between the two best paths", ylabel="Example-F1", xlim=(0, 1), ylim=(0, 1.05))
-    return _svg(figure)
+    bins = np.array_split(np.arange(len(columns["step"])), min(MOST_POINTS, len(columns["step"])))
+    step = np.array([columns["step"][rows[-1]] for rows in bins])
+    panels = ("loss", "learning_rate", "loss_scale", "skipped_steps")
+    figure, parts = _axes(5.4, len(panels), sharex=True, height_ratios=[2, 1, 1, 1])
+    for axes, name, style in zip(parts, panels, ("-", "--", "-.", "-"), strict=True):
+        values = np.array([columns[name][rows].mean() if name == "loss" else columns[name][rows[-1]] for rows in bins])
+        marker = "o" if len(step) <= 30 else ""
+        axes.plot(step, values, style, color=DARK, marker=marker, markersize=3, lw=1.3,
+                  drawstyle="steps-post" if name in ("loss_scale", "skipped_steps") else "default")  # fmt: skip
+        axes.set_ylabel(name.replace("_", "\n"))
+        axes.set_ylim(0, max(1.05 * values.max(), 1.0 if name == "skipped_steps" else 0.0) or 1.0)
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5))
+    parts[-1].set_xlabel("optimizer step")
+    parts[-1].yaxis.get_major_locator().set_params(integer=True)
+    figure.align_ylabels(parts)
+    return figure
 
 
-def histogram(values: np.ndarray, label: str) -> str:
-    """Distribution of a value between 0 and 1 over documents."""
-    figure, axes = _axes(4.8, 2.6)
-    axes.hist(values, bins=20, range=(0, 1), color=GREY, edgecolor=DARK)
-    axes.set(xlabel=label, ylabel="documents")
-    return _svg(figure)
+@_styled
+def sideways_bars(names: Sequence[str], values: Sequence[float], xlabel: str, texts: Sequence[str]) -> Any:
+    """One bar a name, from the top down, with a text at its end."""
+    figure, (axes,) = _axes(0.6 + 0.33 * len(names))
+    at = np.arange(len(names))
+    bars = axes.barh(at, values, color=LIGHT, edgecolor="black", lw=0.6, hatch="////")
+    axes.bar_label(bars, texts, padding=3, fontsize=8.5)
+    axes.set(yticks=at, yticklabels=names, xlabel=xlabel, xlim=(0, max([*values, 1e-9]) * 1.3))
+    axes.invert_yaxis()
+    return figure
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+@_styled
+def stacked_bars(groups: Sequence[str], series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Any:
+    """A bar a group, in parts: one a series."""
+    figure, (axes,) = _axes(3.2)
+    below = np.zeros(len(groups))
+    for number, (name, values) in enumerate(series.items()):
+        shade, hatch = FILLS[number % len(FILLS)]
+        axes.bar(groups, values, 0.6, below, label=name, color=shade, hatch=hatch, edgecolor="black", lw=0.6)
+        below += np.asarray(values, dtype=float)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+
+@_styled
+def reliability(bins: Mapping[str, np.ndarray]) -> Any:
+    """Accuracy against mean probability, a point a bin, beside the diagonal where both are the same."""
+    figure, (axes,) = _axes(3.2)
+    axes.plot([0, 1], [0, 1], "--", color=GREY, lw=1, label="probability = accuracy")
+    axes.plot(bins["probability"], bins["accuracy"], "o-", color=DARK, label="labels, in bins of equally many")
+    axes.set(xlabel="probability of a label", ylabel="share of labels that are right", xlim=(0, 1.02), ylim=(0, 1.05))
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return figure
 
 
-def _svg(figure: Any) -> str:
+@_styled
+def rising(confidence: np.ndarray, value: np.ndarray, ylabel: str, n_bins: int = 10) -> Any:
+    """Mean of a value between 0 and 1 over documents in bins of equally many, from the least confident up.
+
+    Parameters
+    ----------
+    confidence, value : (documents,).
+    """
+    figure, (axes,) = _axes(3.0)
+    bins = confidence_bins(confidence, n_bins)
+    axes.plot([confidence[rows].mean() for rows in bins], [value[rows].mean() for rows in bins], "s-", color=DARK)
+    axes.set(xlabel="confidence: gap between the two best paths", ylabel=ylabel, xlim=(0, 1.02), ylim=(0, 1.05))
+    return figure
+
+
+@_styled
+def histogram(values: np.ndarray, xlabel: str, logarithmic: bool = False) -> Any:
+    """Distribution over documents: of a value between 0 and 1, or with ``logarithmic`` of one from 1 upwards."""
+    figure, (axes,) = _axes(2.7)
+    bins: Any = np.linspace(0, 1, 21)
+    if logarithmic:
+        bins = np.unique(np.round(np.geomspace(max(1, values.min()), values.max() + 1, 25) if len(values) else [1, 2]))
+        axes.set_xscale("log")
+    axes.hist(values, bins=bins, color=LIGHT, edgecolor="black", lw=0.6, hatch="////")
+    axes.set(xlabel=xlabel, ylabel="documents")
+    if logarithmic:
+        _plain_numbers(axes.xaxis, bins[-1] / bins[0])
+    return figure
+
+
+def confidence_bins(confidence: np.ndarray, n_bins: int = 10) -> list[np.ndarray]:
+    """Rows in bins of equally many, from the least confident up; none is empty."""
+    return [rows for rows in np.array_split(np.argsort(confidence, kind="stable"), n_bins) if len(rows)]
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """At most :data:`MOST_POINTS` of ascending values, evenly over their order, the first and the last among them."""
+    if len(values) <= MOST_POINTS:
+        return values
+    return values[np.linspace(0, len(values) - 1, MOST_POINTS).round().astype(int)]
+
+
+def finish(key: str, title: str, figure: Any, says: str, alt: str) -> Figure:
+    """The figure as SVG text that can stand in a page beside others: its ids begin with ``key``.
+
+    Parameters
+    ----------
+    says : the caption. alt : what a reader who cannot see it must know, its numbers among it.
+    """
+    import matplotlib as mpl
+
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    with mpl.rc_context(STYLE | {"svg.hashsalt": key}):  # else the ids differ from one time to the next
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title}, transparent=False)
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+    # Inside a page the figure's own style sheet would hold for the whole page.
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", text, count=1, flags=re.DOTALL)
+    for before in (' id="', "url(#", 'href="#'):
+        text = text.replace(before, f"{before}{key}-")
+    named = f'<svg role="img" aria-label="{html.escape(alt)}" stroke-linejoin="round" '
+    return Figure(key, title, text.replace("<svg ", named, 1), says)
+
+
+def _plain_numbers(axis: Any, ratio: float) -> None:
+    """Ticks of a logarithmic axis as numbers rather than powers; ``ratio`` is its largest value by its least."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _axes(height: float, rows: int = 1, **options: Any) -> tuple[Any, Sequence[Any]]:
+    """A figure 4.4 inches wide with ``rows`` panels, one above the other."""
+    from matplotlib.figure import Figure as Drawing
+
+    figure = Drawing(figsize=(4.4, height), layout="constrained")
+    return figure, figure.subplots(rows, 1, squeeze=False, **options)[:, 0]

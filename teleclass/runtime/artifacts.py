@@ -26,7 +26,10 @@ FILES = {
     "training_set": "intermediate/training_set.parquet",
     "classifier_scores": "intermediate/classifier_scores.npy",
     "class_scores": "intermediate/class_scores.npy",
+    "learning_curve": "intermediate/learning_curve.csv",
     "model": "model",
+    "filing": "model/filing",
+    "model_card": "model/README.md",
     "predictions": "predictions.parquet",
     "submission": "submission.csv",
     "metrics": "metrics.json",
@@ -34,6 +37,7 @@ FILES = {
     "level_metrics": "metrics_by_level.csv",
     "augmentation": "augmentation_by_class.csv",
     "report": "report.html",
+    "figures": "figures",
     "config": "config.yaml",
     "ds_config": "ds_config_used.json",
 }
@@ -44,7 +48,11 @@ FILES = {
 class Marker:
     """What a completed phase leaves behind: the fingerprint it ran under and what it reported.
 
-    ``is_partial`` says that a second attempt could do better, as where a language model's server failed.
+    Attributes
+    ----------
+    notes : what it said in its closing line.
+    is_partial : whether a second attempt could do better, as where a language model's server failed.
+    rss_mb, gpu_memory_mb : peaks, the largest of all ranks and of worker processes; 0 where nothing was measured.
     """
 
     fingerprint: str
@@ -53,6 +61,9 @@ class Marker:
     tags: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     is_partial: bool = False
+    notes: list[str] = field(default_factory=list)
+    rss_mb: float = 0.0
+    gpu_memory_mb: float = 0.0
 
 
 class Artifacts:
@@ -100,11 +111,11 @@ class Artifacts:
 
     def is_complete(self, marker: Marker, outputs: tuple[str, ...]) -> bool:
         """Whether every output is there with the size it was written with."""
-        return all(marker.sizes.get(name) == _size(self.path(name)) for name in outputs)
+        return all(marker.sizes.get(name) == self._size(name) for name in outputs)
 
     def complete(self, phase: str, marker: Marker, outputs: tuple[str, ...]) -> None:
         """Write the completion marker, last of all, with the sizes of the outputs."""
-        marker = replace(marker, sizes={name: _size(self.path(name)) for name in outputs})
+        marker = replace(marker, sizes={name: self._size(name) for name in outputs})
         file = self._marker_file(phase)
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
@@ -114,6 +125,39 @@ class Artifacts:
     def forget(self, phase: str) -> None:
         """Remove the marker before a phase writes: half-written outputs must not look complete."""
         self._marker_file(phase).unlink(missing_ok=True)
+
+    def borrow(self, other: Artifacts, phase: str, outputs: tuple[str, ...]) -> bool:
+        """Link a phase that another output folder has completed into this one; returns whether it is there now.
+
+        Artifacts are written beside and renamed, so that neither folder ever changes the other's files.
+        """
+        marker = other.marker(phase)
+        if marker is None or not other.is_complete(marker, outputs):
+            return False
+        if self.marker(phase) == marker and self.is_complete(marker, outputs):
+            return True
+        self.forget(phase)
+        for name in outputs:
+            with self.writing(name) as partial:
+                if other.path(name).is_dir():
+                    shutil.copytree(other.path(name), partial, copy_function=_link)
+                else:
+                    _link(other.path(name), partial)
+        self.complete(phase, marker, outputs)
+        return True
+
+    def _size(self, name: str) -> int:
+        """Bytes of an artifact, −1 where it is missing; a folder's without other artifacts that lie in it."""
+        path = self.path(name)
+        if not path.is_dir():
+            return path.stat().st_size if path.exists() else -1
+        inner = {self.folder / other for other in FILES.values()} - {path}
+        return sum(
+            file.stat().st_size
+            for file in path.rglob("*")
+            if file.is_file()
+            and not any(one in inner or one.name.endswith(".partial") for one in (file, *file.parents))
+        )
 
     def _marker_file(self, phase: str) -> Path:
         return self.folder / "intermediate" / "completed" / f"{phase}.json"
@@ -140,10 +184,11 @@ def _digest(stream: Any) -> str:  # Python 3.10 has no hashlib.file_digest
     return digest.hexdigest()
 
 
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else -1
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _remove(path: Path) -> None:

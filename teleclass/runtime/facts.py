@@ -16,13 +16,15 @@ PACKAGES = ("teleclass", "torch", "deepspeed", "transformers", "sentence-transfo
 def run_tags(ranks: Ranks) -> dict[str, str]:
     """Tags of this run; every rank must call it, as each tells its device."""
     devices = ranks.gather(device_name(rank_device(ranks.local_rank)))
-    tags = {f"version.{name}": _version(name) for name in PACKAGES}
-    tags |= {
-        "version.python": platform.python_version(),
+    return software_tags() | {
         "world_size": str(ranks.world_size),
         "devices": ", ".join(f"{devices.count(name)} × {name}" for name in dict.fromkeys(devices)),
-        "host": platform.node(),
     }
+
+
+def software_tags() -> dict[str, str]:
+    """Versions of what the program stands on, and the commit of the program itself; touches no device."""
+    tags = {f"version.{name}": _version(name) for name in PACKAGES} | {"version.python": platform.python_version()}
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     if commit is not None:
         tags |= {"git.commit": commit, "git.dirty": str(bool(changes)).lower()}

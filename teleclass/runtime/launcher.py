@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from teleclass.runtime.devices import visible_gpus
+from teleclass.runtime.processes import run_group
 
 
 def ranks_to_launch() -> int:
     """How many ranks a launcher should start: one a visible GPU; 1 when a launcher started us or without GPUs."""
-    if "RANK" in os.environ or "LOCAL_RANK" in os.environ:
-        return 1
-    return max(1, visible_gpus())
+    return 1 if is_launched() else max(1, visible_gpus())
 
 
-def launch(arguments: Sequence[str], n_ranks: int, device_ids: Sequence[int] | None = None) -> int:
+def is_launched() -> bool:
+    """Whether a launcher started this process as one of its ranks."""
+    return "RANK" in os.environ or "LOCAL_RANK" in os.environ
+
+
+def launch(
+    arguments: Sequence[str],
+    n_ranks: int,
+    device_ids: Sequence[int] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> int:
     """Run the experiment under DeepSpeed's launcher on this machine; returns its exit status.
+
+    Ctrl-C or SIGTERM ends the launcher and its ranks before it is raised here, as by
+    :func:`~teleclass.runtime.processes.run_group`.
 
     Parameters
     ----------
     arguments : the experiment's own.
     n_ranks : processes to start.
     device_ids : GPUs to use; the visible ones when None. Without any GPU only their number counts.
+    more : environment variables that the ranks are given besides this process's.
     """
-    environment = dict(os.environ)
+    environment = os.environ | dict(more or {})
     if device_ids is not None and visible_gpus():
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(number) for number in device_ids)
     command = [
         sys.executable, "-m", "deepspeed.launcher.runner", "--num_accelerators", str(n_ranks), "--master_port",
         str(_free_port()), "--no_local_rank", "--module", "teleclass", "run", *arguments,
     ]  # fmt: skip
-    try:
-        return subprocess.run(command, env=environment).returncode
-    except KeyboardInterrupt:
-        return 130
+    return run_group(command, environment)
 
 
 def _free_port() -> int:

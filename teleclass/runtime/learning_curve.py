@@ -1,14 +1,18 @@
-"""The learning curve: means over a few steps and all ranks, sent to the tracker."""
+"""The learning curve: means over a few steps and all ranks, sent to the tracker and kept for the report."""
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from teleclass.errors import TeleclassError
 from teleclass.runtime.workplace import Workplace
+
+COLUMNS = ("loss", "learning_rate", "grad_norm", "loss_scale", "skipped_steps", "tokens_per_second")
 
 
 class LearningCurve:
@@ -19,12 +23,14 @@ class LearningCurve:
     Attributes
     ----------
     last : the loss of the newest point.
+    points : what was logged, by step; the names are MLflow's without their group.
     """
 
     def __init__(self, work: Workplace, every: int):
         self.work = work
         self.every = every
         self.last = float("nan")
+        self.points: dict[int, dict[str, float]] = {}
         self._losses: list[Any] = []
         self._tokens = 0
         self._sent = 0
@@ -64,9 +70,18 @@ class LearningCurve:
             "train/skipped_steps": float(engine.skipped_steps),
             "train/tokens_per_second": sum(tokens for _, tokens in everyone) / max(now - self._since, 1e-9),
         }
-        self.work.tracker.metrics({k: v for k, v in point.items() if np.isfinite(v)}, step)
+        point = {name: value for name, value in point.items() if np.isfinite(value)}
+        self.work.tracker.metrics(point, step)
+        self.points[step] = {name.removeprefix("train/"): value for name, value in point.items()}
         every = self.work.tracker.config.every_steps
         if step // every > self._sent // every:
             self.work.tracker.flush()
             self._sent = step
         self._losses, self._tokens, self._since = [], 0, now
+
+    def save(self, path: Path) -> None:
+        """Write the points as CSV: ``step`` and a column a name, empty where a value was not finite."""
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, ["step", *COLUMNS])
+            writer.writeheader()
+            writer.writerows({"step": step, **point} for step, point in self.points.items())

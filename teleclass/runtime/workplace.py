@@ -21,6 +21,7 @@ class Workplace:
     worker_peak : the highest memory peak of worker processes that a phase started.
     notes : what a phase wants said in its closing line.
     tags : what a phase decided, for MLflow's tags.
+    reused : the phases of this run that were fresh and not run.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     """
 
@@ -31,6 +32,7 @@ class Workplace:
     worker_peak: MemoryPeak = field(default_factory=lambda: MemoryPeak(0.0, 0.0))
     notes: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    reused: list[str] = field(default_factory=list)
     is_reusable: bool = True
 
     _language_model: LanguageModel | None = None

@@ -15,6 +15,7 @@ from teleclass.data.gold import read_gold
 from teleclass.data.layout import find_layout
 from teleclass.data.taxonomy import Taxonomy, read_taxonomy
 from teleclass.labelling.metrics import (
+    calibration_error,
     class_table,
     example_f1,
     indicator,
@@ -23,6 +24,7 @@ from teleclass.labelling.metrics import (
     path_consistency,
     precision_at,
     ranking_metrics,
+    reliability,
     set_metrics,
     top_classes,
 )
@@ -258,3 +260,16 @@ def test_the_refined_annotation_reaches_the_published_example_f1_only_with_ances
     assert len(refined) == 22_115
     assert round(example_f1([published.taxonomy.close(p) for p in refined.values()], gold), 3) == 0.718
     assert round(example_f1(list(refined.values()), gold), 3) == 0.424
+
+
+def test_reliability_bins_labels_by_probability_and_the_error_is_the_mean_distance():
+    """Bins of two: (.2, .4) with none right, (.6, .8) with one, (.9) alone and right; errors .3, .2, .1."""
+    bins = reliability(np.array([0.9, 0.2, 0.8, 0.4, 0.6]), np.array([1, 0, 1, 0, 0]), n_bins=3)
+    assert bins["labels"].tolist() == [2, 2, 1]
+    assert bins["probability"] == pytest.approx([0.3, 0.7, 0.9])
+    assert bins["accuracy"].tolist() == [0, 0.5, 1]
+    assert calibration_error(bins) == pytest.approx((2 * 0.3 + 2 * 0.2 + 0.1) / 5)
+
+
+def test_fewer_labels_than_bins_leave_no_bin_empty():
+    assert reliability(np.array([0.5]), np.array([1.0]))["labels"].tolist() == [1]

@@ -9,7 +9,7 @@ from planted import flat_paths
 from teleclass.labelling.label_model import LabelHead, LabelModel
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.similarity import BLOCK_ROWS
-from teleclass.labelling.trust import agreement_with_classifier, entropy
+from teleclass.labelling.trust import agreement, agreement_by_level, best_paths, entropy
 
 FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 
@@ -17,6 +17,10 @@ FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 def model_of(n_classes: int, n_paths: int, sharpness: float = 0.01) -> LabelModel:
     """Classes at right angles."""
     return LabelModel((LabelHead.from_texts(np.eye(n_classes, dtype=np.float32), n_paths),), sharpness, "", "")
+
+
+def agreement_of(*arguments) -> float:
+    return agreement(*best_paths(*arguments))
 
 
 def test_a_sure_model_has_no_entropy_and_one_that_knows_nothing_has_all():
@@ -53,18 +57,34 @@ def test_agreement_is_the_share_of_documents_with_the_same_best_path(taxonomy):
     for row, nodes in enumerate([[FOOD, FRUIT], [TOOLS, LADDERS], [FOOD, BREAD, BREAD_KNIVES]]):
         logits[row, nodes] = 9
     model = model_of(7, paths.n_paths)
-    assert agreement_with_classifier(model, documents, logits, paths) == pytest.approx(2 / 3)
-    assert agreement_with_classifier(model, documents, logits[[2, 2, 2]], paths) == 0
-    assert agreement_with_classifier(model, documents, logits[[0, 1, 0]], paths) == 1
+    assert agreement_of(model, documents, logits, paths) == pytest.approx(2 / 3)
+    assert agreement_of(model, documents, logits[[2, 2, 2]], paths) == 0
+    assert agreement_of(model, documents, logits[[0, 1, 0]], paths) == 1
 
 
 def test_agreement_counts_every_block():
     documents = np.repeat(np.eye(2)[:1], BLOCK_ROWS + 2, axis=0)
     logits = np.array(documents) * 9
     logits[-2:] = [0, 9]
-    agreement = agreement_with_classifier(model_of(2, 2), documents, logits, flat_paths(2))
+    agreement = agreement_of(model_of(2, 2), documents, logits, flat_paths(2))
     assert agreement == pytest.approx(BLOCK_ROWS / (BLOCK_ROWS + 2))
 
 
 def test_no_document_contradicts_nothing():
-    assert agreement_with_classifier(model_of(2, 2), np.zeros((0, 2)), np.zeros((0, 2)), flat_paths(2)) == 1
+    assert agreement_of(model_of(2, 2), np.zeros((0, 2)), np.zeros((0, 2)), flat_paths(2)) == 1
+
+
+def test_the_paths_of_both_views_are_told_apart(taxonomy):
+    paths = index_paths(taxonomy)
+    logits = np.full((1, 7), -9.0)
+    logits[0, [TOOLS, LADDERS]] = 9
+    labelled, classified = best_paths(model_of(7, paths.n_paths), np.eye(7)[[FRUIT]], logits, paths)
+    assert (paths.ends[labelled[0]], paths.ends[classified[0]]) == (FRUIT, LADDERS)
+
+
+def test_agreement_by_level_counts_the_documents_whose_paths_reach_it():
+    """Both the same; parted on the second level; one ends on the second where the other goes on to a third."""
+    one = [[FOOD, FRUIT], [FOOD, FRUIT], [FOOD, BREAD, BREAD_KNIVES]]
+    other = [[FOOD, FRUIT], [FOOD, BREAD], [FOOD, BREAD]]
+    assert agreement_by_level(one, other) == [1.0, pytest.approx(2 / 3), 0.0]
+    assert agreement_by_level([], []) == []

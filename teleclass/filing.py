@@ -1,0 +1,94 @@
+"""A model over many texts: worker processes, one a device, that hold a few chunks at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from teleclass.classifier import Prediction, TELEClassifier
+from teleclass.errors import WorkerError
+from teleclass.runtime.console import set_up_console
+from teleclass.runtime.devices import let_threads_sleep, share_cores
+
+CHUNK = {"cpu": 512, "cuda": 8192}
+"""Texts that a worker is given at a time, by its kind of device; more are sorted better by length but wait longer."""
+
+_settings: Any = None
+"""A worker's own: its device, and what the classifier is loaded with."""
+
+
+def file_texts(
+    rows: Iterable[tuple[str, str]],
+    model: Path,
+    devices: Sequence[str],
+    classifier_weight: float | None = None,
+    tokens_per_batch: int = 0,
+) -> Iterator[tuple[str, Prediction]]:
+    """File texts in the order in which they come; memory does not grow with their number.
+
+    Parameters
+    ----------
+    rows : (id, text) pairs, read as they are needed.
+    model : see :meth:`TELEClassifier.from_pretrained`.
+    devices : ``cpu`` or ``cuda:N``, one entry a worker.
+
+    Yields
+    ------
+    (id, prediction), in the order of ``rows``.
+
+    Raises
+    ------
+    ModelError : the model cannot be used.
+    WorkerError : a worker died.
+    """
+    context = get_context("spawn")
+    free: Any = context.Queue()
+    for device in devices:
+        free.put(device)
+    size = CHUNK[devices[0].split(":")[0]]
+    iterator = iter(rows)
+    waiting: deque[tuple[list[str], Future[list[Prediction]]]] = deque()
+    settings = (free, len(devices), model, classifier_weight, tokens_per_batch)
+    pool = ProcessPoolExecutor(len(devices), context, _prepare, settings)
+    try:
+        while True:
+            while len(waiting) < 2 * len(devices) and (chunk := list(islice(iterator, size))):
+                identities, texts = [one[0] for one in chunk], [one[1] for one in chunk]
+                waiting.append((identities, pool.submit(_file, texts)))
+            if not waiting:
+                return
+            identities, answer = waiting.popleft()
+            yield from zip(identities, answer.result(), strict=True)
+    except BrokenProcessPool:
+        raise WorkerError(
+            "a worker ended before its work did (often a lack of memory); run again with fewer --devices"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare(free: Any, processes: int, *settings: Any) -> None:
+    global _settings
+    let_threads_sleep()
+    set_up_console()
+    device = free.get()
+    share_cores(device, processes)
+    _settings = (device, *settings)
+
+
+@cache
+def _classifier() -> TELEClassifier:
+    """This worker's own; not loaded as the worker starts, where an error would only break the pool."""
+    device, model, classifier_weight, tokens_per_batch = _settings
+    return TELEClassifier.from_pretrained(model, device, classifier_weight, tokens_per_batch)
+
+
+def _file(texts: list[str]) -> list[Prediction]:
+    return list(_classifier().predictions(texts))

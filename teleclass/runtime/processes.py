@@ -1,0 +1,79 @@
+"""Processes that this one starts, and how all of them end when it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+GRACE = 45
+"""Seconds that processes get to end by themselves; DeepSpeed's launcher gives its ranks 30."""
+
+
+class Stopped(BaseException):
+    """A signal asked this process to stop."""
+
+
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Turn SIGTERM into :class:`Stopped`, so that runs are closed as KILLED and files are cleaned up."""
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's second one must not break off the closing
+        raise Stopped(signal.Signals(number).name)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread, as in some notebooks: the caller's handlers stay
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM do nothing while the block runs: it closes what must not stay half open."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def run_group(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Run a command to its end, in a process group of its own; returns its exit status.
+
+    Ctrl-C or SIGTERM to this process ends the whole group before it is raised here, as KeyboardInterrupt or
+    :class:`Stopped`.
+    """
+    with signals_raise():
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            return process.wait()
+        finally:
+            if process.returncode is None:
+                end_group(process)
+
+
+def end_group(process: subprocess.Popen, grace: float = GRACE) -> None:
+    """End a process and those of its group: by SIGTERM, and by SIGKILL those that are there after ``grace`` seconds."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(timeout=grace)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return

@@ -1,0 +1,7 @@
+"""MLflow: the one place that imports it. One run an experiment, written by rank 0."""
+
+from teleclass.runtime.tracking.config import TrackingConfig
+from teleclass.runtime.tracking.store import has_store, tracking_uri, ui_command
+from teleclass.runtime.tracking.tracker import PARENT_VARIABLE, TrackedCorpus, Tracker
+
+__all__ = ["PARENT_VARIABLE", "TrackedCorpus", "Tracker", "TrackingConfig", "has_store", "tracking_uri", "ui_command"]

@@ -1,0 +1,81 @@
+"""MLflow's store: where it is, how it is opened, and the UI on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from teleclass.errors import TeleclassError
+from teleclass.runtime.console import quiet_libraries
+
+STORE_FOLDER = Path("mlruns")
+SQLITE = "sqlite:///"
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or a SQLite file in ``mlruns/`` of the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{(STORE_FOLDER / 'mlflow.db').resolve()}"
+
+
+def has_store() -> bool:
+    """Whether there is anything to read; a server that the user names is taken at their word."""
+    uri = tracking_uri()
+    return not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
+
+
+def is_server() -> bool:
+    """Whether the store is a server, which other machines reach too."""
+    return tracking_uri().startswith(("http://", "https://", "databricks"))
+
+
+def open_store() -> Any:
+    """A client of the store, which is made where it does not exist yet."""
+    from filelock import FileLock
+
+    STORE_FOLDER.mkdir(exist_ok=True)
+    # Several experiments that create the store at once would break each other's schema migration.
+    with FileLock(STORE_FOLDER / ".create.lock"):
+        from mlflow.tracking import MlflowClient
+
+        quiet_libraries()
+        client = MlflowClient(tracking_uri())
+        client.search_experiments(max_results=1)
+    return client
+
+
+def experiment_id(client: Any, name: str) -> str:
+    """The id of an experiment, which is made where it does not exist yet.
+
+    Raises
+    ------
+    TeleclassError : the experiment was deleted.
+    """
+    from filelock import FileLock
+
+    with FileLock(STORE_FOLDER / ".create.lock"):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            location = (STORE_FOLDER / "artifacts").resolve().as_uri() if _is_local() else None
+            return client.create_experiment(name, artifact_location=location)
+    if experiment.lifecycle_stage == "deleted":
+        raise TeleclassError(
+            f"the MLflow experiment {name!r} was deleted; restore it, or name another with --tracking.experiment"
+        )
+    return experiment.experiment_id
+
+
+def ui_command(port: int, host: str) -> tuple[list[str], dict[str, str]]:
+    """Arguments and environment that start MLflow's UI on this project's store, with one worker."""
+    import sys
+
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
+    if _is_local():
+        command += ["--default-artifact-root", (STORE_FOLDER / "artifacts").resolve().as_uri()]
+    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    environment = dict(os.environ, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
+    return command, environment
+
+
+def _is_local() -> bool:
+    return not os.environ.get("MLFLOW_TRACKING_URI")
