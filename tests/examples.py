@@ -21,8 +21,8 @@ from pathlib import Path
 from experiments import ROOT, run
 
 PAGES = ("README.md", *(f"docs/{file.name}" for file in sorted((ROOT / "docs").glob("*.md"))), "notebooks/README.md")
-DATA_PAGE = "docs/own_data.md"
-"""The page whose commands make the folder ``my_data``."""
+SHELL = ("mkdir", "printf")
+"""The shell's own commands that pages use: they make ``my_data`` and other input, before all else."""
 
 DEBUG = [
     "--preset", "debug", "--encoder.devices", "cpu", "--enrichment.corpus_terms", "false", "--training.max_steps", "2",
@@ -49,6 +49,8 @@ NOT_RUN = {
     "python run_experiment.py --data_dir my_data --llm.base_url http://localhost:8000/v1 --llm.model my-model "
     '--llm.document_kind "product review" --llm.max_documents 2000 --llm.max_calls 5000': "needs a language model; "
     "tests/test_language_model_run.py has a scripted one",
+    "python run_experiment.py --data_dir my_data --output_dir my_outputs --preset offline --seeds 42,43,44": "three "
+    "experiments in processes of their own; tests/test_sweep.py runs several seeds",
     "pip install -e '.[notebooks]'": "installs jupyterlab",
     "jupyter lab notebooks": "opens a browser; tests/test_notebooks.py runs the notebooks",
 }
@@ -85,13 +87,13 @@ class Examples:
 
     @classmethod
     def run(cls, folder: Path, model: Path) -> Examples:
-        """Run what the pages show. The data folder is made first; ``model`` is the BERT that a page names my_bert."""
+        """Run what the pages show. Their input is made first; ``model`` is the BERT that a page names my_bert."""
         shutil.copytree(model, folder / "my_bert")
         steps = []
         for page in PAGES:
             for command in commands(page):
                 if command not in NOT_RUN and not is_program(command):
-                    assert page == DATA_PAGE, f"{page}: {command}"
+                    assert command.startswith(SHELL), f"{page}: {command}"
                     subprocess.run(["bash", "-c", command], cwd=folder, check=True)
                 elif command not in NOT_RUN:
                     steps.append({"name": command, "words": shlex.split(STANDS_FOR.get(command, command))})

@@ -24,10 +24,7 @@ PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 MEASUREMENTS = ("docs/log.md", "docs/quality.md", "docs/scaling.md")
 """Pages of results, whose commands take minutes and more and are tested in tests/benchmarks."""
 
-OTHER_OPTIONS = {
-    "config", "print_config", "help", "data_dir", "output", "devices", "model", "input",  # of teleclass's commands
-    "num_accelerators", "hostfile",  # of DeepSpeed's launcher
-}  # fmt: skip
+LAUNCHER_OPTIONS = {"num_accelerators", "hostfile"}
 EXPECTED_STATUS = {"check": (0, 1)}
 """Statuses of commands that may end well with another than 0: ``teleclass check`` with warnings."""
 
@@ -94,9 +91,10 @@ def test_blocks_without_a_language_hold_output_and_no_command(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in MEASUREMENTS])
 def test_every_option_that_a_page_names_exists(page):
     named = set(re.findall(r"(?<![\w-])--([a-z][\w.]*)", text_of(page)))
-    sections = {"section.name"} if page == "docs/configuration.md" else set()
-    unknown = named - set(flatten(ExperimentConfig())) - OTHER_OPTIONS - sections
-    assert unknown == set()
+    commands = [ast.parse(path.read_text()) for path in ROOT.glob("teleclass/commands/*.py")]
+    of_commands = {text.removeprefix("--") for tree in commands for text in _texts(tree) if text.startswith("--")}
+    known = {*flatten(ExperimentConfig()), *of_commands, *LAUNCHER_OPTIONS, "config", "print_config", "help"}
+    assert named - known == ({"section.name"} if page == "docs/configuration.md" else set())
 
 
 @pytest.mark.parametrize("page", PAGES)
