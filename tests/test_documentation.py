@@ -28,8 +28,8 @@ LAUNCHER_OPTIONS = {"num_accelerators", "hostfile"}
 EXPECTED_STATUS = {"check": (0, 1)}
 """Statuses of commands that may end well with another than 0: ``teleclass check`` with warnings."""
 
-LATER = {"check", "predict", "runs"}
-"""Commands that pages may show before they exist."""
+LATER = {"check", "dry_run"}
+"""A command and an option that pages may show before they exist."""
 
 
 @pytest.mark.slow
@@ -67,7 +67,7 @@ def test_the_python_of_a_page_runs(examples, page):
 def test_the_pages_experiments_leave_what_they_say(examples):
     assert examples.results["README.md"]["printed"].splitlines()[-1] == "my_outputs/submission.csv 1.0"
     lines = (examples.folder / "my_outputs" / "submission.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["id", "t1", "t2", "t3"]
+    assert lines == blocks("docs/own_data.md", "")[0].splitlines()
     first = examples.results["make run"]["printed"]
     assert "labels in outputs/submission.csv" in first
     assert "look at it with: teleclass ui" in first
@@ -94,7 +94,7 @@ def test_every_option_that_a_page_names_exists(page):
     commands = [ast.parse(path.read_text()) for path in ROOT.glob("teleclass/commands/*.py")]
     of_commands = {text.removeprefix("--") for tree in commands for text in _texts(tree) if text.startswith("--")}
     known = {*flatten(ExperimentConfig()), *of_commands, *LAUNCHER_OPTIONS, "config", "print_config", "help"}
-    assert named - known == ({"section.name"} if page == "docs/configuration.md" else set())
+    assert named - known - LATER == ({"section.name"} if page == "docs/configuration.md" else set())
 
 
 @pytest.mark.parametrize("page", PAGES)
