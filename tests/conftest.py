@@ -159,6 +159,14 @@ def one_process(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> F
 
 
 @pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path):
+    """A folder in which everything that the documentation shows was run: runs in ``mlruns/``, ``outputs/`` and all."""
+    from examples import Examples
+
+    return Examples.run(tmp_path_factory.mktemp("examples"), tiny_model)
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The development data sets, where they lie beside the project."""
     if not SHARED_DATA.is_dir():

@@ -80,7 +80,8 @@ class Ranks:
         import torch.distributed as dist
 
         if dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+            # DeepSpeed's own way forgets its groups too, else a second experiment in one process could not train.
+            import_deepspeed().comm.destroy_process_group()
 
     def barrier(self) -> None:
         """Wait for every rank, however long rank 0 works alone."""
