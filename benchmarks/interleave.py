@@ -227,9 +227,6 @@ def _serve(cores: list[int], environment: dict[str, str], pipe: Any, prepare: Ca
         common["OMP_NUM_THREADS"] = "1"  # threads that no method asked for would compete with the workers of pools
     # Before torch is imported, which reads them once.
     os.environ.update(common | environment)
-    from teleclass.runtime.devices import set_up_torch
-
-    set_up_torch()
     try:
         if "torch" in sys.modules:
             raise RuntimeError("torch was imported before its threads were set")

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, cpu_seconds, in_turn, ratio
 from benchmarks.speed_data import Documents
 from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
+from teleclass.runtime.devices import set_up_torch
 
 EQUALITY = "the same vectors as the defaults"
 DEFAULT = "SentenceTransformer.encode, defaults (fp32, batches of 32)"
@@ -160,6 +161,7 @@ def peer_pool(texts: list[str], model: Path) -> Measure:
 
 def own(texts: list[str], model: Path) -> Measure:
     """Our encoder in process."""
+    set_up_torch()
     encoder = _load_own(model)
     encoder.encode(texts)  # whole: memory is kept from then on, as it is in a worker
 
@@ -171,6 +173,7 @@ def own(texts: list[str], model: Path) -> Measure:
 
 def own_workers(texts: list[str], model: Path, workers: int) -> Measure:
     """Our worker processes, started anew every round as every run of the program does, without what starting costs."""
+    set_up_torch()
     # As many chunks as workers, for every worker to be started; an empty text has two tokens.
     empty = [""] * (1 + SMALLEST_CHUNK * (workers - 1))
 

@@ -16,6 +16,7 @@ from benchmarks.interleave import Measure, Method, Outcome, Round, Work, cpu_sec
 from benchmarks.own_training import OwnTraining, TrainingTask
 from benchmarks.speed_data import Documents, mean_length
 from benchmarks.speed_table import Comparison, Section
+from teleclass.runtime.devices import set_up_torch
 
 REFERENCE = "plain loop: padded to the limit, fp32, torch.optim.AdamW"
 TRAINER = "transformers.Trainer: padded a batch, grouped by length, fp32"
@@ -208,6 +209,7 @@ def trainer(task: TrainingTask, steps: int) -> Measure:
 
 def own(task: TrainingTask, warm_up: int, steps: int) -> Measure:
     """Our engine; the environment says which rank this is."""
+    set_up_torch()
     training = OwnTraining(task)
     training.steps(warm_up)
 

@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(COMMANDS)}"
         print(f"error: unknown command {arguments[0]!r}; {hint}", file=sys.stderr)
         return 2
+    from teleclass.runtime.devices import set_up_torch
+
+    set_up_torch()
     try:
         return importlib.import_module(f"teleclass.commands.{arguments[0]}").main(arguments[1:])
     except TeleclassError as error:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from teleclass.runtime.console import duration, log, progress, set_up_console
-from teleclass.runtime.devices import set_up_torch
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +26,6 @@ def main(arguments: list[str]) -> int:
     add("--tokens_per_batch", type=int, default=0, help="padded tokens a device computes at once")
     options = parser.parse_args(arguments)
     set_up_console()
-    set_up_torch()
     from teleclass.data.documents import DocumentFile
     from teleclass.data.label_file import check_label_file, label_file
     from teleclass.filing import file_texts

@@ -17,8 +17,8 @@ MAX_CPU_WORKERS = 8
 def set_up_torch() -> None:
     """Settings that torch reads once; must run before it is imported. What the user has set stays.
 
-    Waiting OpenMP threads sleep instead of spin: with two threads on two cores that another process used too, a
-    training step took 3.9 s spinning and 1.1 s sleeping, as a thread that spins keeps the one it waits for off the core.
+    Waiting OpenMP threads sleep instead of spin: a thread that spins keeps the one it waits for off the core. With two
+    threads on two cores that another process used too, a training step took 3.9 s spinning and 1.1 s sleeping.
 
     oneDNN and torch keep 64 compiled products of each kind instead of 1,024. Packed batches have ever new numbers of
     tokens: a worker that files texts grew to 1.9 GB and now stays at .74 GB, and nothing became slower.
