@@ -163,6 +163,7 @@ def _summarise(
         [
             [row[0], *("–" if value != value else f"{value:.4f}" for value in row[1:])]
             for row in zip(*columns.values(), strict=True)
+            if str(row[0]).startswith("test/")
         ],
         stream=sys.stderr,
     )
