@@ -134,9 +134,7 @@ def _run(
 def _metrics(folder: Artifacts, phases: Sequence[Phase]) -> dict[str, float]:
     """What one seed's phases found out about labels and predictions, by MLflow's names."""
     markers = [marker for phase in phases if (marker := folder.marker(phase.name))]
-    return {
-        name: value for marker in markers for name, value in marker.metrics.items() if name.startswith(SUMMARISED)
-    }
+    return {name: value for marker in markers for name, value in marker.metrics.items() if name.startswith(SUMMARISED)}
 
 
 def _summarise(
@@ -163,6 +161,7 @@ def _summarise(
         [
             [row[0], *("–" if value != value else f"{value:.4f}" for value in row[1:])]
             for row in zip(*columns.values(), strict=True)
+            if str(row[0]).startswith("test/")
         ],
         stream=sys.stderr,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy  # noqa: F401  # its BLAS must be there to be limited
 import pytest
-from experiments import FP32, SCRIPT, Finished, options, run, write_ds_config
+from experiments import FP32, SCRIPT, Finished, clean_environment, options, run, write_ds_config
 from threadpoolctl import threadpool_limits
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
@@ -172,3 +173,29 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the development data sets are not here")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def made_at_once(tmp_path_factory):
+    """A folder in which two processes made MLflow's store at once, and how they ended: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("work")
+    environment = clean_environment()
+    code = (Path(__file__).parent / "runtime" / "tracking" / "open_store.py").read_text("utf-8")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, name], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for name in ("one", "two")
+    ]
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    for file in folder.glob("ready_*"):
+        file.unlink()
+    return folder, ends
+
+
+@pytest.fixture
+def here(made_at_once, monkeypatch):
+    """The folder of that store, as the working directory."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(made_at_once[0])
+    return made_at_once[0]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,16 @@ def mlflow_runs(cwd: Path) -> list:
     client = MlflowClient(f"sqlite:///{cwd}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("teleclass")
     return sorted(client.search_runs([experiment.experiment_id]), key=lambda one: one.info.start_time)
+
+
+def processes_in(cwd: Path) -> list[str]:
+    """Command lines of the processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").resolve() == cwd.resolve():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
 
 
 def mlflow_artifacts(cwd: Path, run_id: str) -> set[str]:

@@ -1,3 +1,5 @@
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 from conftest import write_course_layout
-from experiments import ROOT, clean_environment, run
+from experiments import ROOT, clean_environment, processes_in, run
 
 from teleclass.cli import main
 
@@ -15,7 +17,7 @@ from teleclass.cli import main
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("run", "encode", "ui"):
+    for command in ("run", "encode", "runs", "ui"):
         assert f"\n  {command} " in printed
 
 
@@ -74,7 +76,7 @@ def test_encode_refuses_a_device_that_is_not_here(tmp_path, tiny_model, capsys):
 
 
 @pytest.mark.slow
-def test_the_ui_serves_this_projects_store_and_ends_when_told(tmp_path):
+def test_the_ui_serves_this_projects_store_and_ends_with_all_its_processes_when_told(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -84,6 +86,7 @@ def test_the_ui_serves_this_projects_store_and_ends_when_told(tmp_path):
     )  # fmt: skip
     try:
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+        assert process.stdout.readline().startswith("there is no run yet")
         deadline = time.monotonic() + 90
         while True:
             try:
@@ -94,6 +97,21 @@ def test_the_ui_serves_this_projects_store_and_ends_when_told(tmp_path):
                 assert process.poll() is None, process.stdout.read()
                 assert time.monotonic() < deadline, "the UI did not answer"
                 time.sleep(0.5)
+        assert any(line == f"ready: http://127.0.0.1:{port} (Ctrl-C ends it)\n" for line in process.stdout)
+        assert len(processes_in(tmp_path)) > 1, "the server is a process of its own"
     finally:
-        process.send_signal(2)
-        assert process.wait(timeout=30) in (0, 130, -2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert processes_in(tmp_path) == []
+
+
+def test_a_port_that_is_taken_is_one_line_that_names_a_free_one(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["ui", "--port", str(port)]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"error: 127\.0\.0\.1:{port} cannot be had: address already in use; try --port \d+\n", error)
+    assert main(["ui", "--port", "70000"]) == 2
+    assert capsys.readouterr().err == "error: --port 70000: a port is a number from 1 to 65535\n"

@@ -53,6 +53,11 @@ def test_a_data_folder_in_the_file_chooses_the_preset_too(tmp_path):
         (["--labelling.prior", "flat"], "labelling.prior"),
         (["--preset", "quick"], "choose from offline, full, debug"),
         (["--force", "training"], "choose from encode"),
+        (["--seeds", "1,2,1"], "distinct whole numbers"),
+        (["--seeds", "1,-2"], "distinct whole numbers"),
+        (["--seeds", "1,,2"], "distinct whole numbers"),
+        (["--register", "a/b"], "register"),
+        (["--tracking.tags", "blue"], "'blue' is not NAME=VALUE"),
         (["--config", "/nowhere/options.yaml"], "/nowhere/options.yaml"),
         (["--seed", "-1"], "seed"),
     ],
@@ -100,6 +105,13 @@ def test_keyword_options_and_arguments_agree():
     config = make_config(training={"epochs": 2}, decoding={"stop_at_inner": True}, seed=3)
     assert config == parse_arguments(["--training.epochs=2", "--decoding.stop_at_inner=true", "--seed=3"])
     assert to_arguments({"training": config.training})[0] == f"--training.model={config.training.model}"
+
+
+def test_several_seeds_are_a_list_on_the_command_line_and_in_python():
+    assert parse_arguments(["--seeds", "42, 43,7"]).all_seeds() == [42, 43, 7]
+    assert parse_arguments(["--seeds", "42"]).all_seeds() == [42]
+    assert make_config(seeds=[1, 2]).all_seeds() == [1, 2]
+    assert parse_arguments([]).all_seeds() == []
 
 
 def test_every_phase_has_a_name_that_force_accepts():

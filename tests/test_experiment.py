@@ -104,13 +104,20 @@ def test_mlflow_holds_the_promised_names(one_process):
     expected |= {f"test/{what}" for what in ("example_f1", "example_f1_top3", "precision_at_1", "precision_at_3",
                                              "mrr", "micro_f1", "macro_f1", "path_consistency", "level_1_f1",
                                              "level_2_f1", "level_3_f1")}  # fmt: skip
-    expected |= {"seconds/total", "gpu_memory_mb/train/rank_0"}
+    expected |= {"seconds/total", *(f"gpu_memory_mb/{phase}/rank_0" for phase in ("encode", "train", "predict"))}
     assert expected - names == set()
     assert first.data.metrics["test/path_consistency"] == 1
     assert first.data.metrics["rss_mb/train"] > 100
     assert first.data.tags["precision_asked"] == "fp32"
     assert first.data.tags["world_size"] == "1"
     assert first.data.params["training.epochs"] == "2"
+    for tag in ("git.commit", "git.dirty", "version.torch", "devices", "precision_used", "reused_phases", "pid"):
+        assert first.data.tags[tag], tag
+    inputs = {one.tags[0].value: one.dataset for one in first.inputs.dataset_inputs}
+    assert json.loads(inputs["training"].profile) == {"documents": 8, "empty": 1, "classes": 7}
+    assert json.loads(inputs["test"].profile) == {"documents": 4, "empty": 0, "classes": 7}
+    assert inputs["training"].source.endswith('/data/train/train_corpus.txt"}')
+    assert inputs["training"].digest != inputs["test"].digest
     artifacts = mlflow_artifacts(one_process.cwd, first.info.run_id)
     assert {"config.yaml", "ds_config_used.json", "report.html", "submission.csv", "class_metrics.json",
             "level_metrics.json"} <= artifacts  # fmt: skip
@@ -125,7 +132,8 @@ def test_two_processes_end_well_and_only_the_first_speaks(two_processes):
     assert process.stderr.count("[1/7] encode done") == 1
     run_of_two = mlflow_runs(two_processes.cwd)[1]
     assert run_of_two.data.tags["world_size"] == "2"
-    assert "gpu_memory_mb/train/rank_1" in run_of_two.data.metrics
+    for phase in ("train", "predict"):
+        assert f"gpu_memory_mb/{phase}/rank_1" in run_of_two.data.metrics
     assert len(mlflow_runs(two_processes.cwd)) == 2
 
 

@@ -71,9 +71,13 @@ def _list(options: argparse.Namespace) -> None:
     listed = runs[: options.limit] if options.limit else runs
     ids = {run.run_id for run in listed}
     rows = [_row(run, shown, is_nested=not options.best and run.parent in ids) for run in listed]
-    marked = [0] if options.best else []
-    print_table(["id", "name", "status", "started", "took", "data", "preset", *shown], rows, text_columns=7,
-                marked=marked)  # fmt: skip
+    print_table(
+        ["id", "name", "status", *shown, "started", "took", "data", "preset"],
+        rows,
+        numbers=range(3, 3 + len(shown)),
+        folded=(1, 5 + len(shown), 6 + len(shown)),
+        marked=[0] if options.best else [],
+    )
     if len(listed) < len(runs):
         print(f"{len(runs) - len(listed)} more; --limit 0 lists all")
     if any(run.is_left for run in runs):
@@ -86,11 +90,11 @@ def _row(run: RunRecord, metrics: Sequence[str], is_nested: bool) -> list[str]:
         run.run_id[:8],
         ("└ " if is_nested else "") + run.name,
         "left" if run.is_left else run.status,
-        f"{datetime.fromtimestamp(run.start / 1000):%Y-%m-%d %H:%M}",
+        *(_number(run.metrics.get(name)) for name in metrics),
+        f"{datetime.fromtimestamp(run.start / 1000):%y-%m-%d %H:%M}",
         "" if run.seconds is None else duration(run.seconds),
         Path(data).name if data else "sample",
         run.tags.get("preset", ""),
-        *(_number(run.metrics.get(name)) for name in metrics),
     ]
 
 
@@ -101,12 +105,12 @@ def _compare(wanted: Sequence[str]) -> None:
     runs = [find_run(one) for one in wanted]
     if len({run.run_id for run in runs}) < 2:
         raise TeleclassError("give two different runs or more to compare")
-    header = [f"{run.run_id[:8]} {run.name}" for run in runs]
-    facts = [{**run.tags, **run.params} for run in runs]
+    header = [run.run_id[:8] for run in runs]
+    facts = [{"name": run.name, "status": run.status, **run.tags, **run.params} for run in runs]
     names = dict.fromkeys(name for of_run in facts for name in of_run if name not in OF_ONE_PROCESS)
     rows = [[name, *(of_run.get(name, "–") for of_run in facts)] for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
-    print_table(["differs", *header], rows, text_columns=1 + len(runs))
+    print_table(["differs", *header], rows, numbers=(), folded=range(1 + len(runs)))
     print()
     # Zero in all runs is what a machine without a GPU says of its GPU memory.
     measured = sorted(

@@ -64,7 +64,8 @@ def run_group(command: Sequence[str], environment: Mapping[str, str] | None = No
             return process.wait()
         finally:
             if process.returncode is None:
-                end_group(process)
+                with undisturbed():
+                    end_group(process)
 
 
 def end_group(process: subprocess.Popen, grace: float = GRACE) -> None:

@@ -12,7 +12,8 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     title: str = "",
-    text_columns: int = 1,
+    numbers: Collection[int] | None = None,
+    folded: Collection[int] = (0,),
     marked: Collection[int] = (),
     stream: TextIO | None = None,
 ) -> None:
@@ -20,13 +21,15 @@ def print_table(
 
     Parameters
     ----------
-    text_columns : how many columns, from the left, are set to the left; those of numbers are set to the right.
+    numbers : columns by their number that are set to the right; all but the first when None.
+    folded : columns by their number that take several lines where the terminal is too narrow.
     marked : rows by their number that stand out; a plain table puts a star before them.
     stream : standard output when None.
     """
     stream = stream or sys.stdout
+    numbers = range(1, len(header)) if numbers is None else numbers
     if stream.isatty():
-        _print_rich(header, rows, title, text_columns, marked, stream)
+        _print_rich(header, rows, title, numbers, folded, marked, stream)
         return
     stars = ["* " if number in marked else "  " for number in range(len(rows))] if marked else [""] * len(rows)
     cells = [[("  " if marked else "") + header[0], *header[1:]]]
@@ -36,7 +39,7 @@ def print_table(
         print(title, file=stream)
     for row in cells:
         padded = [
-            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            cell.rjust(width) if column in numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(padded).rstrip(), file=stream)
@@ -46,7 +49,8 @@ def _print_rich(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     title: str,
-    text_columns: int,
+    numbers: Collection[int],
+    folded: Collection[int],
     marked: Collection[int],
     stream: TextIO,
 ) -> None:
@@ -55,11 +59,17 @@ def _print_rich(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title or None, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )  # fmt: skip
     for number, name in enumerate(header):
-        is_text = number < text_columns
-        # "test/example_f1" takes two lines, as its numbers are short.
-        table.add_column(Text(name.replace("/", "/\n")), justify="left" if is_text else "right", no_wrap=not is_text)
+        table.add_column(
+            Text(name.replace("/", "/\n")),  # on two lines, as the numbers below are short
+            justify="right" if number in numbers else "left",
+            overflow="fold",
+            min_width=6 if number in folded else max((len(row[number]) for row in rows), default=0),
+        )
     for number, row in enumerate(rows):
         table.add_row(*(Text(cell) for cell in row), style="bold green" if number in marked else None)
     Console(file=stream).print(table)

@@ -241,3 +241,42 @@ def test_the_digest_of_a_folder_tells_names_and_contents(tmp_path, change):
     assert file_digest(one) == file_digest(two)
     change(two)
     assert file_digest(one) != file_digest(two)
+
+
+def completed(folder, phase="encode", text="rows"):
+    artifacts = Artifacts(folder)
+    for name in ("document_embeddings", "model"):
+        with artifacts.writing(name) as partial:
+            if name == "model":
+                partial.mkdir()
+                (partial / "weights").write_text(text)
+            else:
+                partial.write_text(text)
+    artifacts.complete(phase, Marker(text, 1.0, {"a": 1.0}), ("document_embeddings", "model"))
+    return artifacts
+
+
+def test_a_completed_phase_of_another_folder_is_borrowed_without_copying(tmp_path):
+    lender, borrower = completed(tmp_path / "lender"), Artifacts(tmp_path / "borrower")
+    assert borrower.borrow(lender, "encode", ("document_embeddings", "model"))
+    assert borrower.marker("encode") == lender.marker("encode")
+    for name in ("intermediate/document_embeddings.npy", "model/weights"):
+        assert (tmp_path / "borrower" / name).samefile(tmp_path / "lender" / name)
+    with borrower.writing("document_embeddings") as partial:
+        partial.write_text("other rows")
+    assert lender.path("document_embeddings").read_text() == "rows"
+
+
+def test_what_was_borrowed_is_renewed_when_the_lender_did_it_again(tmp_path):
+    lender, borrower = completed(tmp_path / "lender"), completed(tmp_path / "borrower", text="older rows")
+    assert borrower.borrow(lender, "encode", ("document_embeddings", "model"))
+    assert borrower.path("document_embeddings").read_text() == "rows"
+
+
+def test_a_phase_that_is_not_complete_is_not_borrowed_and_nothing_is_lost(tmp_path):
+    lender, borrower = completed(tmp_path / "lender"), completed(tmp_path / "borrower", text="own rows")
+    lender.path("document_embeddings").write_text("half of the rows")
+    assert not borrower.borrow(lender, "encode", ("document_embeddings", "model"))
+    assert not borrower.borrow(Artifacts(tmp_path / "nobody"), "encode", ("document_embeddings", "model"))
+    assert borrower.path("document_embeddings").read_text() == "own rows"
+    assert borrower.marker("encode") is not None

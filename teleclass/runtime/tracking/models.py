@@ -44,12 +44,12 @@ def log_model(
             pip_requirements=list(requirements),
             signature=infer_signature(example, answer),
             input_example=example,
-            validate_serving_input=False,  # it would load the model into this process once more
         )
-    return _register(client, register, logged.model_id, run_id) if register else None
+        return _register(client, register, logged.model_id, run_id) if register else None
 
 
 def _register(client: Any, name: str, model_id: str, run_id: str) -> str:
+    """A new version of a registered model; MLflow looks the model up in the store of its own functions."""
     from mlflow.exceptions import MlflowException
 
     try:

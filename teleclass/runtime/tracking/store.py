@@ -72,8 +72,13 @@ def ui_command(port: int, host: str) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri()]
     if _is_local():
         command += ["--default-artifact-root", (STORE_FOLDER / "artifacts").resolve().as_uri()]
-    command += ["--host", host, "--port", str(port), "--workers", "1"]
-    environment = dict(os.environ, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", MLFLOW_DISABLE_TELEMETRY="true")
+    command += ["--host", host, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    environment = dict(
+        os.environ,
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        PYTHONWARNINGS="ignore",
+    )
     return command, environment
 
 

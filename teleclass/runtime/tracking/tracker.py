@@ -184,9 +184,7 @@ class Tracker:
             return None
         from teleclass.runtime.tracking.models import log_model
 
-        return log_model(
-            self._client, self.run_id, folder, code, requirements, input_example, output_example, register
-        )
+        return log_model(self._client, self.run_id, folder, code, requirements, input_example, output_example, register)
 
     def end(self, status: str) -> None:
         """Stop sampling this machine, and close the run as FINISHED, FAILED or KILLED."""

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,10 @@ def _write(run_id: str, folder: Path) -> None:
     for one in client.list_artifacts(run_id):
         client.download_artifacts(run_id, one.path, str(folder / "artifacts"))
     for output in run.outputs.model_outputs if run.outputs else []:
-        target = folder / "models" / output.model_id
-        target.mkdir(parents=True)
         location = client.get_logged_model(output.model_id).artifact_location
-        download_artifacts(artifact_uri=location, dst_path=str(target))
+        (folder / "models").mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as inner:  # it comes under a name that the store chooses
+            os.replace(download_artifacts(artifact_uri=location, dst_path=inner), folder / "models" / output.model_id)
 
 
 def _read_metrics(file: Path) -> list[tuple[str, int, int, float]]:

@@ -1,73 +1,21 @@
 import json
 import os
-import subprocess
-import sys
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from experiments import clean_environment
+import torch
+from tracked import artifact, client_of, started
 
 from teleclass.errors import TeleclassError
-from teleclass.runtime.tracking import Tracker, TrackingConfig, tracking_uri, ui_command
-
-AT_ONCE = """
-import sys, time
-from pathlib import Path
-
-import mlflow.store.tracking.sqlalchemy_store  # the slow part, so that both meet at the store
-
-from teleclass.runtime.tracking import Tracker, TrackingConfig
-
-Path(f"ready_{sys.argv[1]}").touch()
-while len(list(Path().glob("ready_*"))) < 2:
-    time.sleep(0.005)
-tracker = Tracker(TrackingConfig(experiment="at once", run_name=sys.argv[1]))
-tracker.start({"process": sys.argv[1]}, {})
-tracker.end("FINISHED")
-"""
-
-
-@pytest.fixture(scope="module")
-def made_at_once(tmp_path_factory):
-    """A folder in which two processes made the store at once, and how they ended: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("work")
-    environment = clean_environment()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", AT_ONCE, name], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
-        )
-        for name in ("one", "two")
-    ]
-    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-    for file in folder.glob("ready_*"):
-        file.unlink()
-    return folder, ends
-
-
-@pytest.fixture
-def here(made_at_once, monkeypatch):
-    """The folder of that store, as the working directory."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(made_at_once[0])
-    return made_at_once[0]
-
-
-def client_of(folder):
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-
-
-def started(params=None, tags=None, **config):
-    tracker = Tracker(TrackingConfig(**{"experiment": "tests", **config}))
-    tracker.start(params or {}, tags or {})
-    return tracker, tracker.run_id
-
-
-def artifact(folder, run_id, path):
-    uri = client_of(folder).get_run(run_id).info.artifact_uri
-    return Path(uri.removeprefix("file://")) / path
+from teleclass.runtime.artifacts import Artifacts
+from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.learning_curve import LearningCurve
+from teleclass.runtime.tracking import PARENT_VARIABLE, TrackedCorpus, Tracker, TrackingConfig, tracking_uri, ui_command
+from teleclass.runtime.tracking.owner import owner_tags
+from teleclass.runtime.workplace import Workplace
 
 
 def test_two_processes_that_make_the_store_at_once_both_succeed(made_at_once):
@@ -130,6 +78,93 @@ def test_metrics_wait_for_the_flush_and_are_sent_once(here, monkeypatch):
     assert sum(sent) == 1
 
 
+def test_what_a_long_training_logs_reaches_the_store_in_few_calls(here, tmp_path, monkeypatch):
+    """One call costs 60 to 110 ms on SQLite: 500 steps of six metrics must not make 3,000 of them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    calls = Counter()
+    for name in ("log_batch", "log_metric", "log_param", "set_tag"):
+        inner = getattr(SqlAlchemyStore, name)
+
+        def counting(store, *arguments, _name=name, _inner=inner, **more):
+            calls[_name] += 1
+            return _inner(store, *arguments, **more)
+
+        monkeypatch.setattr(SqlAlchemyStore, name, counting)
+    tracker, run_id = started({f"option.{number}": number for number in range(90)}, {"host": "here"})
+    curve = LearningCurve(Workplace(Artifacts(tmp_path), Ranks(), tracker, seed=0), every=1)
+    engine = SimpleNamespace(global_steps=0, skipped_steps=0, get_global_grad_norm=lambda: 1.0, get_lr=lambda: [0.1])
+    for _ in range(500):
+        curve.add(torch.tensor(0.5), 10)
+        engine.global_steps += 1
+        curve.step(engine, loss_scaling=False)
+    tracker.tags({"precision_asked": "fp16", "precision_used": "bf16"})
+    tracker.end("FINISHED")
+    assert len(client_of(here).get_metric_history(run_id, "train/loss")) == 500
+    assert set(calls) == {"log_batch"}
+    # parameters, every 50 steps (a point has six values), the tags at the end
+    assert calls["log_batch"] <= 1 + 500 / 50 + 1 + 1
+
+
+def test_a_run_names_its_process_user_program_and_commit(here, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["somewhere/run_experiment.py"])
+    tracker, run_id = started(tags={"git.commit": "abc"})
+    tracker.end("FINISHED")
+    tags = client_of(here).get_run(run_id).data.tags
+    assert tags["pid"] == str(os.getpid())
+    assert tags["host"]
+    assert tags["process_start"] == owner_tags()["process_start"] != "unknown"
+    assert tags["mlflow.source.name"] == "run_experiment.py"
+    assert tags["mlflow.source.git.commit"] == "abc"
+    assert "mlflow.parentRunId" not in tags
+
+
+def test_a_run_with_a_parent_in_the_environment_is_nested_below_it(here, monkeypatch):
+    parent, parent_id = started()
+    monkeypatch.setenv(PARENT_VARIABLE, parent_id)
+    child, child_id = started()
+    child.end("FINISHED")
+    parent.end("FINISHED")
+    assert client_of(here).get_run(child_id).data.tags["mlflow.parentRunId"] == parent_id
+
+
+def test_the_users_own_tags_are_kept_and_a_wrong_one_is_told(here):
+    tracker = Tracker(TrackingConfig(experiment="tests", tags="team = blue, note=a=b,"))
+    tracker.start({}, {})
+    run_id = tracker.run_id
+    tracker.end("FINISHED")
+    tags = client_of(here).get_run(run_id).data.tags
+    assert (tags["team"], tags["note"]) == ("blue", "a=b")
+    with pytest.raises(ValueError, match="'blue' is not NAME=VALUE"):
+        TrackingConfig(tags="blue")
+
+
+def test_the_corpora_are_data_sets_of_the_run(here, tmp_path):
+    tracker, run_id = started()
+    counts = {"documents": 8, "empty": 1, "classes": 7}
+    tracker.inputs(
+        [
+            TrackedCorpus("books training", "training", "a" * 64, tmp_path / "train.txt", counts),
+            TrackedCorpus("books test", "test", "b" * 64, tmp_path / "test.txt", {"documents": 4}),
+        ]
+    )
+    tracker.end("FINISHED")
+    found = {one.tags[0].value: one for one in client_of(here).get_run(run_id).inputs.dataset_inputs}
+    assert {one.tags[0].key for one in found.values()} == {"mlflow.data.context"}
+    training, test = found["training"].dataset, found["test"].dataset
+    assert (training.name, training.digest) == ("books training", "a" * 36)
+    assert json.loads(training.profile) == counts
+    assert json.loads(training.source) == {"uri": str(tmp_path / "train.txt")}
+    assert test.digest == "b" * 36
+
+
+def test_figures_lie_in_a_folder_of_their_own(here):
+    tracker, run_id = started()
+    tracker.figure("levels", "<svg></svg>")
+    tracker.end("FINISHED")
+    assert artifact(here, run_id, "figures/levels.svg").read_text() == "<svg></svg>"
+
+
 def test_many_and_long_parameters_and_many_tags(here):
     params = {f"option.{number}": number for number in range(250)} | {"limit": "b" * 6000, "longer": "a" * 6000 + "z"}
     tags = {f"version.{number}": str(number) for number in range(330)}
@@ -139,7 +174,7 @@ def test_many_and_long_parameters_and_many_tags(here):
     found = client_of(here).get_run(run_id).data
     assert found.params == {name: str(value)[:6000] for name, value in params.items()}
     assert len(found.params["longer"]) == 6000
-    expected = tags | {"precision_used": "bf16", "version.0": "again"}
+    expected = tags | {"precision_used": "bf16", "version.0": "again"} | owner_tags()
     assert {name: value for name, value in found.tags.items() if not name.startswith("mlflow.")} == expected
 
 
