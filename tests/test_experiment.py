@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,17 @@ def test_every_artifact_has_its_columns(one_process):
     assert "bread_knives" in report
     for trust in ("label/prior_gain", "label/entropy", "test/agreement_label_model_classifier"):
         assert trust in report
+    for text in [TEST[document] for document in sorted(TEST)]:
+        assert text in report, "of four documents, every one is an example"
+    curve = pd.read_csv(inner / "learning_curve.csv")
+    assert {"step", "loss", "learning_rate", "loss_scale", "skipped_steps"} <= set(curve)
+    assert len(curve)
+    train = json.loads((inner / "completed" / "train.json").read_text())
+    assert train["rss_mb"] > 100
+    assert "documents" in train["notes"][0]
+    predictions = pd.read_parquet(one_process.output / "predictions.parquet")
+    for path in [*predictions["label_model_path"], *predictions["classifier_path"]]:
+        assert all((parent, child) in EDGES for parent, child in pairwise(path))
 
 
 def test_mlflow_holds_the_promised_names(one_process):
@@ -131,7 +143,7 @@ def test_mlflow_holds_the_promised_names(one_process):
     assert first.data.params["training.epochs"] == "2"
     artifacts = mlflow_artifacts(one_process.cwd, first.info.run_id)
     assert {"config.yaml", "ds_config_used.json", "report.html", "submission.csv", "class_metrics.json",
-            "level_metrics.json"} <= artifacts  # fmt: skip
+            "level_metrics.json", "figures"} <= artifacts  # fmt: skip
     stored = json.loads((one_process.output / "metrics.json").read_text())
     for name, value in stored.items():
         assert first.data.metrics[name] == pytest.approx(value)

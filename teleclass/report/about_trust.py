@@ -33,8 +33,10 @@ def trust_section(run: RunValues) -> Section:
     quartiles = np.percentile(run.margin, [25, 50, 75])
     blocks: list[Facts | Figure] = [
         Facts(facts),
-        figures.finish("confidence_histogram", "Confidence", figures.histogram(run.margin, "gap between the two best paths"),
-                       "How sure the filed documents are: the gap between the probabilities of their two best paths.",
+        figures.finish("confidence_histogram", "Confidence",
+                       figures.histogram(run.margin, "gap between the two best paths"),
+                       "How sure the filed documents are: the gap between the probabilities of a document's two best "
+                       "paths.",
                        "Histogram; quartiles {:.2f}, {:.2f} and {:.2f}.".format(*quartiles)),
         figures.finish("agreement_by_level", "Agreement by level",
                        figures.grouped_bars(names, {"agreement": by_level}, "share of documents", "taxonomy level"),
