@@ -70,18 +70,19 @@ def _against_gold(
 ) -> AgainstGold | None:
     """The predicted documents that have gold, and how right each of their labels is; None where there are none."""
     gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
-    rows = np.array([row for row, document in enumerate(predictions["document"]) if document in gold], dtype=np.int64)
+    documents, classes, scores = (predictions[name].to_list() for name in ("document", "classes", "scores"))
+    rows = np.array([row for row, document in enumerate(documents) if document in gold], dtype=np.int64)
     if not len(rows):
         return None
     taxonomy = data.taxonomy
     chosen = [predicted[row] for row in rows]
-    truth = [gold[predictions["document"][row]] for row in rows]
-    ordered = [[taxonomy.position[number] for number in predictions["classes"][row]] for row in rows]
+    truth = [gold[documents[row]] for row in rows]
+    ordered = [[taxonomy.position[number] for number in classes[row]] for row in rows]
     return AgainstGold(
         rows=rows,
         labels=truth,
         f1=np.array([example_f1([one], [right]) for one, right in zip(chosen, truth, strict=True)]),
-        probability=np.concatenate([predictions["scores"][row] for row in rows]).astype(float),
+        probability=np.concatenate([scores[row] for row in rows]).astype(float),
         is_right=np.array([node in right for nodes, right in zip(ordered, truth, strict=True) for node in nodes]),
         by_class=class_table(chosen, truth, taxonomy),
         by_level=level_table(chosen, truth, taxonomy),
