@@ -105,7 +105,7 @@ def test_every_artifact_has_its_columns(one_process):
     assert one_process.rows("document_embeddings").shape == (12, 32)
     assert one_process.rows("class_embeddings").shape == (7, 32)
     report = (one_process.output / "report.html").read_text()
-    assert "bread_knives" in report
+    assert "bread knives" in report
     for trust in ("label/prior_gain", "label/entropy", "test/agreement_label_model_classifier"):
         assert trust in report
     for text in [TEST[document] for document in sorted(TEST)]:

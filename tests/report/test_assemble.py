@@ -12,6 +12,8 @@ import pytest
 from conftest import write_course_layout
 from values import CURVE, GOLD, PREDICTED, against_gold, run_values
 
+from teleclass.labelling import errors_in_taxonomy
+from teleclass.report import about_gold
 from teleclass.report.about_trust import surest_section
 from teleclass.report.assemble import assemble
 from teleclass.report.page import Table, render
@@ -56,6 +58,11 @@ def test_errors_are_counted_by_kind_and_pair(report):
     assert sum(row[2] for row in found["kinds"].rows) == pytest.approx(100)
     pairs = {row[:4] for row in found["confused_pairs"].rows}
     assert pairs == {("ladders", "knives", "tools", 1), ("bread", "fruit", "food", 1)}
+
+
+def test_every_kind_of_error_has_its_words():
+    assert tuple(about_gold.DOCUMENT_KINDS) == errors_in_taxonomy.DOCUMENT_KINDS
+    assert tuple(about_gold.CLASS_KINDS) == errors_in_taxonomy.CLASS_KINDS
 
 
 def test_classes_come_worst_first_and_those_without_documents_not_at_all(report):
@@ -139,8 +146,7 @@ def many(data_dir, n_documents: int):
         data=data,
         predicted=PREDICTED * times,
         margin=np.tile(values.margin, times),
-        label_model_paths=values.label_model_paths * times,
-        classifier_paths=values.classifier_paths * times,
+        agrees=np.tile(values.agrees, times),
         gold=against_gold(data, PREDICTED * times, GOLD * times),
     )
 
@@ -154,6 +160,7 @@ def test_work_grows_with_the_documents_and_the_page_does_not(data_dir):
         profile = cProfile.Profile(builtins=False)
         sizes.append(len(profile.runcall(lambda values=values: render(assemble(values)))))
         profile.runcall(surest_section, values)
+        profile.runcall(errors_in_taxonomy.taxonomy_errors, values.predicted, values.gold.labels, values.data.taxonomy)
         found = pstats.Stats(profile).stats  # type: ignore[attr-defined]
         calls.append(sum(row[1] for (file, _, _), row in found.items() if "/teleclass/" in file))
     assert 1 < (calls[1] - calls[0]) / 2_000 < 40

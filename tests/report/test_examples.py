@@ -3,7 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teleclass.report.examples import MOST_CHARACTERS, drawn, shortened, spread_over_roots
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.report.examples import MOST_CHARACTERS, as_paths, drawn, shortened, spread_over_roots
+
+FOOD, FRUIT, BREAD, TOOLS, KNIVES, LADDERS, BREAD_KNIVES = range(7)
 
 
 def test_roots_take_turns_the_larger_first():
@@ -38,3 +41,16 @@ def test_texts_are_cut_between_words():
 
 def test_a_text_without_blanks_is_cut_too():
     assert len(shortened("x" * 1000)) <= MOST_CHARACTERS + 2
+
+
+def test_a_set_is_read_as_paths_that_hold_every_class(taxonomy):
+    assert as_paths({FOOD, FRUIT}, taxonomy) == [[FOOD, FRUIT]]
+    assert as_paths({FOOD, FRUIT, BREAD}, taxonomy) == [[FOOD, FRUIT], [FOOD, BREAD]]
+    assert as_paths(set(), taxonomy) == []
+    both_parents = as_paths({FOOD, BREAD, TOOLS, KNIVES, BREAD_KNIVES}, taxonomy)
+    assert both_parents == [[FOOD, BREAD, BREAD_KNIVES], [TOOLS, KNIVES]]
+
+
+def test_a_set_with_gaps_is_read_too():
+    chain = Taxonomy([1, 2, 3], ["a", "b", "c"], [(0, 1), (1, 2)])
+    assert as_paths({0, 2}, chain) == [[0], [2]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
 from teleclass.labelling.metrics import class_table, example_f1, level_table
 from teleclass.report.values import AgainstGold, RunValues
 from teleclass.runtime.artifacts import Marker
@@ -28,12 +29,15 @@ CURVE = {
 
 
 def against_gold(data: Dataset, predicted: list[set[int]], gold: list[set[int]]) -> AgainstGold:
+    errors = taxonomy_errors(predicted, gold, data.taxonomy)
     return AgainstGold(
         rows=np.arange(len(gold)),
         labels=gold,
         f1=np.array([example_f1([p], [g]) for p, g in zip(predicted, gold, strict=True)]),
-        probability=np.concatenate([np.linspace(0.9, 0.6, len(p)) for p in predicted]),
-        is_right=np.array([node in g for p, g in zip(predicted, gold, strict=True) for node in sorted(p)]),
+        kinds=errors.kinds,
+        wrong_classes=errors.wrong_classes,
+        confused=errors.confused,
+        reliability={"labels": np.array([4, 4]), "probability": np.array([0.6, 0.9]), "accuracy": np.array([0.5, 1.0])},
         by_class=class_table(predicted, gold, data.taxonomy),
         by_level=level_table(predicted, gold, data.taxonomy),
     )
@@ -57,8 +61,8 @@ def run_values(folder: Path, with_gold: bool = True, **changes) -> RunValues:
         augmented=np.array([1, 0, 1, 1, 1, 0, 1]),
         predicted=PREDICTED,
         margin=np.array([0.9, 0.2, 0.6, 0.4]),
-        label_model_paths=[[FOOD, FRUIT], [TOOLS, KNIVES], [FOOD, BREAD], [FOOD, FRUIT]],
-        classifier_paths=[[FOOD, FRUIT], [TOOLS, LADDERS], [FOOD, BREAD], [TOOLS, LADDERS]],
+        agrees=np.array([True, False, True, False]),
+        agreement_by_level=[0.75, 0.5],
     )
     gold = against_gold(data, PREDICTED, GOLD) if with_gold else None
     return replace(values, **({"gold": gold} | changes))
