@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +87,20 @@ def test_every_artifact_has_its_columns(one_process):
     assert one_process.rows("document_embeddings").shape == (12, 32)
     assert one_process.rows("class_embeddings").shape == (7, 32)
     report = (one_process.output / "report.html").read_text()
-    assert "bread_knives" in report
+    assert "bread knives" in report
     for trust in ("label/prior_gain", "label/entropy", "test/agreement_label_model_classifier"):
         assert trust in report
+    for text in [TEST[document] for document in sorted(TEST)]:
+        assert text in report, "of four documents, every one is an example"
+    curve = pd.read_csv(inner / "learning_curve.csv")
+    assert {"step", "loss", "learning_rate", "loss_scale", "skipped_steps"} <= set(curve)
+    assert len(curve)
+    train = json.loads((inner / "completed" / "train.json").read_text())
+    assert train["rss_mb"] > 100
+    assert "documents" in train["notes"][0]
+    predictions = pd.read_parquet(one_process.output / "predictions.parquet")
+    for path in [*predictions["label_model_path"], *predictions["classifier_path"]]:
+        assert all((parent, child) in EDGES for parent, child in pairwise(path))
 
 
 def test_mlflow_holds_the_promised_names(one_process):
@@ -120,7 +132,7 @@ def test_mlflow_holds_the_promised_names(one_process):
     assert inputs["training"].digest != inputs["test"].digest
     artifacts = mlflow_artifacts(one_process.cwd, first.info.run_id)
     assert {"config.yaml", "ds_config_used.json", "report.html", "submission.csv", "class_metrics.json",
-            "level_metrics.json"} <= artifacts  # fmt: skip
+            "level_metrics.json", "figures"} <= artifacts  # fmt: skip
     stored = json.loads((one_process.output / "metrics.json").read_text())
     for name, value in stored.items():
         assert first.data.metrics[name] == pytest.approx(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from teleclass.data.taxonomy import Taxonomy
@@ -93,26 +92,3 @@ def _are_siblings(missed: int, wrong: int, gold: set[int], taxonomy: Taxonomy) -
     if not parents:
         return not taxonomy.parents(missed)
     return any(parent in gold and parent in parents for parent in taxonomy.parents(missed))
-
-
-def as_paths(nodes: set[int], taxonomy: Taxonomy) -> list[list[int]]:
-    """A set of classes as paths to read, root first, the longest first; together they hold every class of the set.
-
-    Each path ends at a class without a child in the set and goes up by parents in the set as far as they reach.
-    """
-    left = set(nodes)
-    paths: list[list[int]] = []
-    while left:
-        ends = [node for node in sorted(left) if not left.intersection(taxonomy.children(node))]
-        for end in ends:
-            path = [end]
-            while above := _best_parent(path[-1], nodes, left, taxonomy):
-                path.append(above[0])
-            paths.append(path[::-1])
-            left.difference_update(path)
-    return sorted(paths, key=len, reverse=True)
-
-
-def _best_parent(node: int, nodes: set[int], left: set[int], taxonomy: Taxonomy) -> Sequence[int]:
-    """The parents in the set, those on no path yet first."""
-    return sorted((one for one in taxonomy.parents(node) if one in nodes), key=lambda one: one not in left)

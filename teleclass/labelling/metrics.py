@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -116,7 +116,7 @@ def reliability(probability: np.ndarray, is_right: np.ndarray, n_bins: int = 10)
     }
 
 
-def calibration_error(bins: dict[str, np.ndarray]) -> float:
+def calibration_error(bins: Mapping[str, np.ndarray]) -> float:
     """Mean distance of probability and accuracy over the labels of the bins of :func:`reliability`."""
     return float(np.average(np.abs(bins["probability"] - bins["accuracy"]), weights=bins["labels"]))
 

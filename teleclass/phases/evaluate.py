@@ -10,6 +10,7 @@ import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_file, read_gold
+from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
 from teleclass.labelling.metrics import (
     calibration_error,
     class_table,
@@ -20,6 +21,7 @@ from teleclass.labelling.metrics import (
     reliability,
     set_metrics,
 )
+from teleclass.labelling.trust import agreement_by_level
 from teleclass.report.values import AgainstGold, RunValues
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.workplace import Workplace
@@ -50,7 +52,7 @@ def run(work: Workplace, data: Dataset) -> dict[str, float]:
         # over all documents, those without gold too
         metrics["test/path_consistency"] = path_consistency(predicted, taxonomy)
         metrics["test/documents_with_gold"] = float(len(against.rows))
-        metrics["test/calibration_error"] = calibration_error(reliability(against.probability, against.is_right))
+        metrics["test/calibration_error"] = calibration_error(against.reliability)
         by_class, by_level = against.by_class, against.by_level
         work.notes.append(f"{len(against.rows):,} documents with gold, Example-F1 {metrics['test/example_f1']:.4f}")
     else:
@@ -70,19 +72,24 @@ def _against_gold(
 ) -> AgainstGold | None:
     """The predicted documents that have gold, and how right each of their labels is; None where there are none."""
     gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
-    rows = np.array([row for row, document in enumerate(predictions["document"]) if document in gold], dtype=np.int64)
+    documents, classes, scores = (predictions[name].to_list() for name in ("document", "classes", "scores"))
+    rows = np.array([row for row, document in enumerate(documents) if document in gold], dtype=np.int64)
     if not len(rows):
         return None
     taxonomy = data.taxonomy
     chosen = [predicted[row] for row in rows]
-    truth = [gold[predictions["document"][row]] for row in rows]
-    ordered = [[taxonomy.position[number] for number in predictions["classes"][row]] for row in rows]
+    truth = [gold[documents[row]] for row in rows]
+    errors = taxonomy_errors(chosen, truth, taxonomy)
+    is_right = np.array([taxonomy.position[number] in right for row, right in zip(rows, truth, strict=True)
+                         for number in classes[row]])  # fmt: skip
     return AgainstGold(
         rows=rows,
         labels=truth,
         f1=np.array([example_f1([one], [right]) for one, right in zip(chosen, truth, strict=True)]),
-        probability=np.concatenate([predictions["scores"][row] for row in rows]).astype(float),
-        is_right=np.array([node in right for nodes, right in zip(ordered, truth, strict=True) for node in nodes]),
+        kinds=errors.kinds,
+        wrong_classes=errors.wrong_classes,
+        confused=errors.confused,
+        reliability=reliability(np.concatenate([scores[row] for row in rows]).astype(float), is_right),
         by_class=class_table(chosen, truth, taxonomy),
         by_level=level_table(chosen, truth, taxonomy),
     )
@@ -145,10 +152,7 @@ def _run_values(
     augmented = pd.read_parquet(artifacts.path("augmented"), columns=["path"])
     added = [taxonomy.position[number] for path in augmented["path"] for number in path]
     curve = pd.read_csv(artifacts.path("learning_curve"))
-    label_model_paths, classifier_paths = (
-        [[taxonomy.position[number] for number in path] for path in predictions[name]]
-        for name in ("label_model_path", "classifier_path")
-    )
+    views = [[list(path) for path in predictions[name]] for name in ("label_model_path", "classifier_path")]
     return RunValues(
         data=data,
         phases=phases,
@@ -159,8 +163,8 @@ def _run_values(
         augmented=np.bincount(np.asarray(added, dtype=np.int64), minlength=taxonomy.n_classes),
         predicted=predicted,
         margin=predictions["margin"].to_numpy(dtype=float),
-        label_model_paths=label_model_paths,
-        classifier_paths=classifier_paths,
+        agrees=np.array([one == other for one, other in zip(*views, strict=True)]),
+        agreement_by_level=agreement_by_level(*views),
         gold=gold,
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from teleclass.labelling.errors_in_taxonomy import CLASS_KINDS, DOCUMENT_KINDS, TaxonomyErrors, taxonomy_errors
-from teleclass.labelling.metrics import calibration_error, reliability
 from teleclass.report import figures
 from teleclass.report.examples import EXAMPLES, drawn, example, root_of, spread_over_roots
 from teleclass.report.page import Examples, Section, Table
@@ -14,15 +12,19 @@ from teleclass.report.values import AgainstGold, RunValues
 MOST_CLASSES = 1_500
 MOST_PAIRS = 40
 
-KINDS = {
+DOCUMENT_KINDS = {
     "right": "right: exactly the gold set",
     "too_short": "too short: all labels right, some missing",
     "too_long": "too long: all gold found, and more",
     "sibling": "parent right, child wrong (a sibling)",
     "other_branch": "root right, another branch",
     "other_root": "other root: no root right",
+}
+CLASS_KINDS = {
     "extra_child": "extra: below a right class, nothing missed there",
+    "sibling": "parent right, child wrong (a sibling)",
     "below_a_wrong_class": "follows from a wrong class above",
+    "other_root": "a wrong root",
 }
 
 
@@ -31,8 +33,7 @@ def gold_sections(run: RunValues) -> list[Section]:
     gold = run.gold
     if gold is None:
         return []
-    errors = taxonomy_errors([run.predicted[row] for row in gold.rows], gold.labels, run.data.taxonomy)
-    return [_quality(run, gold), _errors(run, errors), _confidence(run, gold), _right_and_wrong(run, gold, errors)]
+    return [_quality(run, gold), _errors(run, gold), _confidence(run, gold), _right_and_wrong(run, gold)]
 
 
 def _quality(run: RunValues, gold: AgainstGold) -> Section:
@@ -80,28 +81,24 @@ def _quality(run: RunValues, gold: AgainstGold) -> Section:
     )  # fmt: skip
 
 
-def _errors(run: RunValues, errors: TaxonomyErrors) -> Section:
-    counts = Counter(errors.kinds)
-    total = len(errors.kinds)
+def _errors(run: RunValues, gold: AgainstGold) -> Section:
+    counts = Counter(gold.kinds)
+    total = len(gold.kinds)
     values = [counts[kind] for kind in DOCUMENT_KINDS]
     shares = [f"{count / total:.1%}" for count in values]
     names = [kind.replace("_", " ") for kind in DOCUMENT_KINDS]
     kinds_alt = "Bars: " + ", ".join(f"{name} {share}" for name, share in zip(names, shares, strict=True)) + "."
     levels = range(1, int(run.data.taxonomy.levels.max()) + 1)
     series = {
-        kind.replace("_", " "): [errors.wrong_classes[kind, level] for level in levels]
+        kind.replace("_", " "): [gold.wrong_classes.get((kind, level), 0) for level in levels]
         for kind in CLASS_KINDS
     }  # fmt: skip
     wrong_alt = "Stacked bars of wrong classes by level: " + "; ".join(
         f"{kind} {', '.join(map(str, numbers))}" for kind, numbers in series.items()
     )
-    kind_rows = [(KINDS[kind], counts[kind], 100 * counts[kind] / total) for kind in DOCUMENT_KINDS]
+    kind_rows = [(said, counts[kind], 100 * counts[kind] / total) for kind, said in DOCUMENT_KINDS.items()]
     class_rows = [
-        (
-            KINDS[kind] if kind != "other_root" else "a wrong root",
-            *(errors.wrong_classes[kind, level] for level in levels),
-        )
-        for kind in CLASS_KINDS
+        (said, *(gold.wrong_classes.get((kind, level), 0) for level in levels)) for kind, said in CLASS_KINDS.items()
     ]
     return Section(
         "errors",
@@ -120,16 +117,15 @@ def _errors(run: RunValues, errors: TaxonomyErrors) -> Section:
                            figures.stacked_bars(list(map(str, levels)), series, "taxonomy level", "wrong labels"),
                            "Predicted classes that are not gold, by their level and where the error was made.",
                            f"{wrong_alt}."),
-            _pairs(run, errors),
+            _pairs(run, gold),
         ],
     )  # fmt: skip
 
 
-def _pairs(run: RunValues, errors: TaxonomyErrors) -> Table:
+def _pairs(run: RunValues, gold: AgainstGold) -> Table:
     taxonomy = run.data.taxonomy
-    assert run.gold is not None
-    support = Counter(node for labels in run.gold.labels for node in labels)
-    ranked = sorted(errors.confused.items(), key=lambda item: (-item[1], item[0]))
+    support = Counter(node for labels in gold.labels for node in labels)
+    ranked = sorted(gold.confused.items(), key=lambda item: (-item[1], item[0]))
     rows = []
     for (missed, wrong), count in ranked[:MOST_PAIRS]:
         shared = [parent for parent in taxonomy.parents(missed) if parent in taxonomy.parents(wrong)]
@@ -143,8 +139,8 @@ def _pairs(run: RunValues, errors: TaxonomyErrors) -> Table:
 
 
 def _confidence(run: RunValues, gold: AgainstGold) -> Section:
-    bins = reliability(gold.probability, gold.is_right)
-    error = calibration_error(bins)
+    bins = gold.reliability
+    error = run.metrics.get("test/calibration_error", float("nan"))
     margin = run.margin[gold.rows]
     parts = figures.confidence_bins(margin)
     ends = [float(gold.f1[rows].mean()) for rows in (parts[0], parts[-1])]
@@ -170,17 +166,15 @@ def _confidence(run: RunValues, gold: AgainstGold) -> Section:
     )  # fmt: skip
 
 
-def _right_and_wrong(run: RunValues, gold: AgainstGold, errors: TaxonomyErrors) -> Section:
+def _right_and_wrong(run: RunValues, gold: AgainstGold) -> Section:
     taxonomy = run.data.taxonomy
     places = drawn(range(len(gold.rows)))
     blocks = []
     for title, is_right in (("Ten that are right", True), ("Ten that are wrong", False)):
-        fitting = [place for place in places if (errors.kinds[place] == "right") == is_right]
+        fitting = [place for place in places if (gold.kinds[place] == "right") == is_right]
         roots = [root_of(gold.labels[place], taxonomy) for place in fitting]
         rows = [
-            example(
-                run, gold.rows[place], gold.labels[place], "" if is_right else errors.kinds[place].replace("_", " ")
-            )
+            example(run, gold.rows[place], gold.labels[place], "" if is_right else gold.kinds[place].replace("_", " "))
             for place in spread_over_roots(fitting, roots, EXAMPLES)
         ]
         blocks.append(Examples(title if len(rows) == EXAMPLES else f"{title} (there are {len(rows)})", rows))

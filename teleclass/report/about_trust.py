@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from teleclass.labelling.trust import agreement_by_level
 from teleclass.report import figures
 from teleclass.report.examples import EXAMPLES, example, root_of, spread_over_roots
 from teleclass.report.glossary import meaning
@@ -16,8 +15,7 @@ from teleclass.report.values import RunValues
 
 def trust_section(run: RunValues) -> Section:
     """What can be said without gold: coverage, confidence, agreement of label model and classifier."""
-    agrees = np.array([one == other for one, other in zip(run.label_model_paths, run.classifier_paths, strict=True)])
-    by_level = agreement_by_level(run.label_model_paths, run.classifier_paths)
+    agrees, by_level = run.agrees, run.agreement_by_level
     names = [str(level) for level in range(1, len(by_level) + 1)]
     share = float(agrees.mean()) if len(agrees) else 1.0
     facts = [
@@ -33,8 +31,10 @@ def trust_section(run: RunValues) -> Section:
     quartiles = np.percentile(run.margin, [25, 50, 75])
     blocks: list[Facts | Figure] = [
         Facts(facts),
-        figures.finish("confidence", "Confidence", figures.histogram(run.margin, "gap between the two best paths"),
-                       "How sure the filed documents are: the gap between the probabilities of their two best paths.",
+        figures.finish("confidence_histogram", "Confidence",
+                       figures.histogram(run.margin, "gap between the two best paths"),
+                       "How sure the filed documents are: the gap between the probabilities of a document's two best "
+                       "paths.",
                        "Histogram; quartiles {:.2f}, {:.2f} and {:.2f}.".format(*quartiles)),
         figures.finish("agreement_by_level", "Agreement by level",
                        figures.grouped_bars(names, {"agreement": by_level}, "share of documents", "taxonomy level"),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from teleclass.data.taxonomy import Taxonomy
-from teleclass.labelling.errors_in_taxonomy import as_paths
 from teleclass.report.page import Example, Step
 from teleclass.report.values import RunValues
 
@@ -75,3 +74,26 @@ def steps(classes: set[int], right: set[int] | None, taxonomy: Taxonomy) -> list
 def root_of(classes: set[int], taxonomy: Taxonomy) -> int:
     """The first root among the classes, by position; -1 where there is none."""
     return min((node for node in classes if not taxonomy.parents(node)), default=-1)
+
+
+def as_paths(nodes: set[int], taxonomy: Taxonomy) -> list[list[int]]:
+    """A set of classes as paths to read, root first, the longest first; together they hold every class of the set.
+
+    Each path ends at a class without a child in the set and goes up by parents in the set as far as they reach.
+    """
+    left = set(nodes)
+    paths: list[list[int]] = []
+    while left:
+        ends = [node for node in sorted(left) if not left.intersection(taxonomy.children(node))]
+        for end in ends:
+            path = [end]
+            while above := _best_parent(path[-1], nodes, left, taxonomy):
+                path.append(above[0])
+            paths.append(path[::-1])
+            left.difference_update(path)
+    return sorted(paths, key=len, reverse=True)
+
+
+def _best_parent(node: int, nodes: set[int], left: set[int], taxonomy: Taxonomy) -> Sequence[int]:
+    """The parents in the set, those on no path yet first."""
+    return sorted((one for one in taxonomy.parents(node) if one in nodes), key=lambda one: one not in left)

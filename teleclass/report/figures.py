@@ -90,7 +90,9 @@ def learning_curve(columns: Mapping[str, np.ndarray]) -> Any:
     ----------
     columns : ``step``, ``loss``, ``learning_rate``, ``loss_scale``, ``skipped_steps``, each (points,).
     """
-    bins = np.array_split(np.arange(len(columns["step"])), min(MOST_POINTS, len(columns["step"])))
+    n_points = len(columns["step"])
+    size = -(-n_points // MOST_POINTS)  # the same for each bin, else the mean loss is rougher here than there
+    bins = [np.arange(start, min(start + size, n_points)) for start in range(0, n_points, size)]
     step = np.array([columns["step"][rows[-1]] for rows in bins])
     panels = ("loss", "learning_rate", "loss_scale", "skipped_steps")
     figure, parts = _axes(5.4, len(panels), sharex=True, height_ratios=[2, 1, 1, 1])

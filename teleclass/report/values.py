@@ -20,15 +20,20 @@ class AgainstGold:
     rows : (G,), their rows among the predicted documents.
     labels : their gold sets, by class position.
     f1 : (G,), Example-F1.
-    probability, is_right : of every label given to them, (labels,).
+    kinds : what is wrong with each, one of the kinds of :mod:`teleclass.labelling.errors_in_taxonomy`.
+    wrong_classes : number of wrong classes by (kind, level).
+    confused : documents by (missed class, wrong sibling), by class position.
+    reliability : columns ``labels``, ``probability`` and ``accuracy`` of bins of labels, from the least probable up.
     by_class, by_level : columns of the tables by class and by level.
     """
 
     rows: np.ndarray
     labels: list[set[int]]
     f1: np.ndarray
-    probability: np.ndarray
-    is_right: np.ndarray
+    kinds: list[str]
+    wrong_classes: Mapping[tuple[str, int], int]
+    confused: Mapping[tuple[int, int], int]
+    reliability: Mapping[str, np.ndarray]
     by_class: Mapping[str, list]
     by_level: Mapping[str, list]
 
@@ -46,7 +51,8 @@ class RunValues:
     pseudo_labelled, augmented : (C,), training documents of each class by pseudo labels, and those added.
     predicted : label sets of the N documents to be filed, by class position.
     margin : (N,), their confidence, the gap between their two best paths.
-    label_model_paths, classifier_paths : the N paths that each finds most probable alone, root first.
+    agrees : (N,), whether label model and classifier, each alone, find the same path most probable.
+    agreement_by_level : share of documents for which they pass the same class on each level, from the first down.
     gold : None where no predicted document has any.
     """
 
@@ -59,8 +65,8 @@ class RunValues:
     augmented: np.ndarray
     predicted: list[set[int]]
     margin: np.ndarray
-    label_model_paths: list[list[int]]
-    classifier_paths: list[list[int]]
+    agrees: np.ndarray
+    agreement_by_level: list[float]
     gold: AgainstGold | None = field(default=None)
 
     def name(self, node: int) -> str:

@@ -6,11 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from teleclass.data.taxonomy import Taxonomy
 from teleclass.labelling.errors_in_taxonomy import (
     CLASS_KINDS,
     DOCUMENT_KINDS,
-    as_paths,
     class_kind,
     document_kind,
     taxonomy_errors,
@@ -89,16 +87,3 @@ def test_every_document_and_every_wrong_class_has_exactly_one_kind(taxonomy, pai
     assert found.wrong_classes.total() == sum(len(p - g) for p, g in zip(predicted, gold, strict=True))
     for kind, guess, truth in zip(found.kinds, predicted, gold, strict=True):
         assert (kind == "right") == (guess == truth)
-
-
-def test_a_set_is_read_as_paths_that_hold_every_class(taxonomy):
-    assert as_paths({FOOD, FRUIT}, taxonomy) == [[FOOD, FRUIT]]
-    assert as_paths({FOOD, FRUIT, BREAD}, taxonomy) == [[FOOD, FRUIT], [FOOD, BREAD]]
-    assert as_paths(set(), taxonomy) == []
-    both_parents = as_paths({FOOD, BREAD, TOOLS, KNIVES, BREAD_KNIVES}, taxonomy)
-    assert both_parents == [[FOOD, BREAD, BREAD_KNIVES], [TOOLS, KNIVES]]
-
-
-def test_a_set_with_gaps_is_read_too():
-    chain = Taxonomy([1, 2, 3], ["a", "b", "c"], [(0, 1), (1, 2)])
-    assert as_paths({0, 2}, chain) == [[0], [2]]

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -176,3 +177,25 @@ def test_points_are_sent_in_time_where_the_two_intervals_do_not_divide_each_othe
     assert list(tracker.points) == [1, 3, 6, 9]
     assert tracker.flushed
     assert tracker.flushed[0] <= 6  # the first point after step 4
+
+
+def test_the_points_are_kept_for_the_report_too(tmp_path):
+    """What was not finite is an empty cell."""
+    curve, tracker = curve_of(tmp_path, every=2)
+    engine = Engine()
+    engine.norm = float("inf")
+    train(curve, engine, [4.0, 2.0], loss_scaling=True)
+    curve.save(tmp_path / "curve.csv")
+    table = pd.read_csv(tmp_path / "curve.csv")
+    assert table["step"].tolist() == list(tracker.points) == [1, 2]
+    assert table["loss"].tolist() == [4.0, 2.0]
+    assert table["learning_rate"].tolist() == [0.5, 0.25]
+    assert table["loss_scale"].tolist() == [1024.0, 1024.0]
+    assert table["skipped_steps"].tolist() == [0, 0]
+    assert table["grad_norm"].isna().all()
+
+
+def test_a_training_without_a_point_leaves_a_table_without_rows(tmp_path):
+    curve, _ = curve_of(tmp_path, every=2)
+    curve.save(tmp_path / "curve.csv")
+    assert len(pd.read_csv(tmp_path / "curve.csv")) == 0
