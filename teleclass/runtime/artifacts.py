@@ -44,7 +44,8 @@ FILES = {
 class Marker:
     """What a completed phase leaves behind: the fingerprint it ran under and what it reported.
 
-    ``is_partial`` says that a second attempt could do better, as where a language model's server failed.
+    ``is_partial`` says that a second attempt could do better, as where a language model's server failed; ``parts`` are
+    digests of what the fingerprint was made of, by name.
     """
 
     fingerprint: str
@@ -53,6 +54,7 @@ class Marker:
     tags: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     is_partial: bool = False
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 class Artifacts:
@@ -98,9 +100,9 @@ class Artifacts:
         except (OSError, ValueError, TypeError):
             return None
 
-    def is_complete(self, marker: Marker, outputs: tuple[str, ...]) -> bool:
-        """Whether every output is there with the size it was written with."""
-        return all(marker.sizes.get(name) == _size(self.path(name)) for name in outputs)
+    def missing(self, marker: Marker, outputs: tuple[str, ...]) -> list[str]:
+        """The outputs that are not there with the size they were written with."""
+        return [name for name in outputs if marker.sizes.get(name) != _size(self.path(name))]
 
     def complete(self, phase: str, marker: Marker, outputs: tuple[str, ...]) -> None:
         """Write the completion marker, last of all, with the sizes of the outputs."""
