@@ -10,6 +10,7 @@ from teleclass.errors import TeleclassError
 
 COMMANDS = {
     "run": "the whole experiment, as run_experiment.py does it",
+    "check": "what would go wrong with a data folder, or surprise, before a long run",
     "encode": "documents and classes to vectors, with no experiment around it",
     "ui": "the MLflow UI on this project's runs",
 }

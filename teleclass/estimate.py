@@ -92,9 +92,10 @@ NOMINAL = Speed(27_000, 14_500, 25_000, 6_000, 1.0, "MiniLM on two cores of an A
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds by phase, those around the phases as ``start``, and in words what they rest on."""
+    """Seconds by phase, those around the phases as ``start``, what there is to do, and in words what they rest on."""
 
     seconds: dict[str, float]
+    work: Workload
     source: str
 
     @property
@@ -116,7 +117,8 @@ def estimate(config: ExperimentConfig, data: Dataset, world_size: int = 1) -> Es
     TeleclassError : a model that cannot be found, a device that is not here, a DeepSpeed file that cannot be used.
     """
     speed = measure_speed(config, data, world_size)
-    return Estimate(seconds_of(workload(config, data, world_size), speed), speed.source)
+    work = workload(config, data, world_size)
+    return Estimate(seconds_of(work, speed), work, speed.source)
 
 
 def estimate_from_last_run(config: ExperimentConfig, data: Dataset, world_size: int = 1) -> Estimate | None:
@@ -134,14 +136,15 @@ def estimate_from_last_run(config: ExperimentConfig, data: Dataset, world_size: 
     if before is None or _compared(before) != _compared(config):
         return None
     then = seconds_of(workload(before, data, world_size), NOMINAL)
-    now = seconds_of(workload(config, data, world_size), NOMINAL)
+    work = workload(config, data, world_size)
+    now = seconds_of(work, NOMINAL)
     seconds = {"start": START}
     for name in [name for name in now if name not in seconds]:
         marker = output.marker(name)
         if marker is None:
             return None
         seconds[name] = marker.seconds * now[name] / then[name]
-    return Estimate(seconds, f"the times of the last run in {config.output_dir}/")
+    return Estimate(seconds, work, f"the times of the last run in {config.output_dir}/")
 
 
 def workload(config: ExperimentConfig, data: Dataset, world_size: int = 1) -> Workload:

@@ -14,6 +14,9 @@ from teleclass.model.batching import TOKENS_PER_BATCH, TokenizedTexts, packed, p
 from teleclass.runtime.devices import cpu_cores, inference_dtype
 from teleclass.runtime.memory import keep_freed_memory
 
+MIN_BATCHES = 3
+"""Timed batches at least, unless they take as many times as long as the time for all of them."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -34,7 +37,7 @@ def measure_pace(
     ranks: int = 1,
     seconds: float = 1.0,
 ) -> Pace:
-    """Time encoding, prediction and training for about ``seconds`` each, besides one batch that warms up.
+    """Time encoding, prediction and training for about ``seconds`` each, besides loading and a first batch.
 
     Parameters
     ----------
@@ -117,21 +120,23 @@ def _training_step(model: Any, n_classes: int, device: str) -> Callable[[Any], N
 def _tokens_per_second(
     step: Callable[[Any], None], tokens: TokenizedTexts, pad_id: int | None, size: int, device: str, seconds: float
 ) -> float:
-    """Tokens a second over random batches of ``size`` texts, the first of them not counted."""
+    """Tokens a second over random batches of ``size`` texts, by the median batch.
+
+    The first batch warms up. The median, as another process may take the cores for one of the few batches.
+    """
     import torch
 
     draw = np.random.default_rng(0)
-    n_tokens, started = 0, 0.0
-    while True:
+    paces: list[float] = []
+    spent = 0.0
+    while spent < seconds or (len(paces) < MIN_BATCHES and spent < MIN_BATCHES * seconds):
         rows = draw.choice(len(tokens), size=size, replace=size > len(tokens))
         batch = (packed(tokens, rows) if pad_id is None else padded(tokens, rows, pad_id)).to(device)
+        started = time.perf_counter()
         step(batch)
         if device != "cpu":
             torch.cuda.synchronize(device)
-        now = time.perf_counter()
-        if not started:
-            started = now
-            continue
-        n_tokens += batch.n_tokens
-        if now - started >= seconds:
-            return n_tokens / (now - started)
+        took = time.perf_counter() - started
+        spent += took if paces else 0.0
+        paces.append(batch.n_tokens / took)
+    return float(np.median(paces[1:] or paces))
