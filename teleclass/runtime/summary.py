@@ -26,10 +26,15 @@ class Table:
     total: int = 0
 
 
-def rich_console(stream: TextIO) -> Any | None:
-    """rich's console where the stream is a terminal that shows it; None for pipes, CI, NO_COLOR and dumb terminals."""
+def wants_rich(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that shows rich text; not for pipes, CI, NO_COLOR and dumb terminals."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-    if plain or not stream.isatty():
+    return stream.isatty() and not plain
+
+
+def rich_console(stream: TextIO) -> Any | None:
+    """rich's console on a stream that wants it, else None."""
+    if not wants_rich(stream):
         return None
     from rich.console import Console
 
