@@ -11,6 +11,7 @@ from teleclass.errors import TeleclassError
 
 COMMANDS = {
     "run": "the whole experiment, as run_experiment.py does it",
+    "check": "what would go wrong with a data folder, or surprise, before a long run",
     "encode": "documents and classes to vectors, with no experiment around it",
     "predict": "labels for new texts by a trained model",
     "runs": "list, compare, end, export and import runs",

@@ -76,6 +76,8 @@ class ExperimentConfig:
         the first so many documents of each corpus alone; 0 takes all.
     force
         a phase to do again, and those after it, though they are fresh.
+    dry_run
+        check everything, print this configuration and which phases are to do and for how long, and write nothing.
     """
 
     data_dir: str = ""
@@ -87,6 +89,7 @@ class ExperimentConfig:
     deepspeed_config: str = ""
     max_documents: int = 0
     force: str = ""
+    dry_run: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     labelling: LabellingConfig = field(default_factory=LabellingConfig)
     enrichment: EnrichmentConfig = field(default_factory=EnrichmentConfig)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig
-from teleclass.data.dataset import Dataset
-from teleclass.runtime.artifacts import Marker, file_digest, fingerprint
+from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
 from teleclass.runtime.tracking import TrackedCorpus
-from teleclass.runtime.workplace import Workplace
+from teleclass.runtime.workplace import PhaseTiming, Workplace
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,42 @@ class Phase:
     check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Whether a phase is fresh.
+
+    Attributes
+    ----------
+    fingerprint : what its marker must carry to be fresh.
+    parts : what the fingerprint was made of, digested one by one, to tell later what changed.
+    reusable : the marker of the phase where it is fresh, else None.
+    reason : why it is to do; empty where it is fresh.
+    """
+
+    phase: Phase
+    fingerprint: str
+    parts: dict[str, str]
+    reusable: Marker | None
+    reason: str
+
+
+STOPPED = "stopped before it was done the last time"
+"""Why a phase is done again whose last attempt could be bettered, as where a language model's server failed."""
+
+
+def read_and_check(phases: Sequence[Phase], config: ExperimentConfig, ranks: Ranks) -> Dataset:
+    """Read the data and find the faults of every phase's input, before any work.
+
+    Raises
+    ------
+    TeleclassError : the first fault.
+    """
+    data = read_dataset(config.data_folder, config.max_documents or None)
+    for phase in phases:
+        phase.check(config, data, ranks)
+    return data
+
+
 def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset, work: Workplace) -> dict[str, float]:
     """Run the phases that are not fresh; every rank calls this.
 
@@ -56,38 +93,26 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     ranks, tracker = work.ranks, work.tracker
     files = {role: file_digest(path) for role, path in data.input_files().items()} if ranks.is_first else {}
     tracker.inputs(tracked_corpora(data, files))
-    prints: dict[str, str] = {}
+    decisions = decide(phases, config, data, ranks, work.artifacts, files) if ranks.is_first else []
     metrics: dict[str, float] = {}
     work.reused.clear()
-    forced = False
     for number, phase in enumerate(phases, start=1):
-        forced = forced or phase.name == config.force
-        marker = None
-        if ranks.is_first:
-            needs = {name: prints[name] for name in phase.inputs}
-            own = _plain(phase.depends_on(config, data, ranks))
-            print_ = fingerprint(
-                phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
-            )
-            prints.update(dict.fromkeys(phase.outputs, print_))
-            found = work.artifacts.marker(phase.name)
-            if found is not None and found.is_partial and not forced:
-                log.info(
-                    "  %s stopped before it was done the last time; it and what follows are done again", phase.name
-                )
-                forced = True
-            if found is not None and not forced and found.fingerprint == print_:
-                marker = found if work.artifacts.is_complete(found, phase.outputs) else None
+        decision = decisions[number - 1] if ranks.is_first else None
+        if decision and decision.reason == STOPPED:
+            log.info("  %s %s; it and what follows are done again", phase.name, STOPPED)
+        marker = decision.reusable if decision else None
         title = f"[{number}/{len(phases)}] {phase.name}"
         marker = ranks.from_first(marker)
         if marker is None:
             if ranks.is_first:
                 log.info("%s …", title)
                 work.artifacts.forget(phase.name)
-            marker = _run_phase(phase, config, data, work, prints.get(phase.outputs[0], ""))
+            marker = _run_phase(phase, config, data, work, decision)
+            work.timings.append(PhaseTiming(phase.name, marker.seconds))
             log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
         else:
             work.reused.append(phase.name)
+            work.timings.append(PhaseTiming(phase.name, marker.seconds, is_reused=True))
             log.info("%s is fresh, reused", title)
         if ranks.is_first:
             metrics.update(marker.metrics)
@@ -98,7 +123,82 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     return metrics
 
 
-def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Workplace, print_: str) -> Marker:
+def decide(
+    phases: Sequence[Phase],
+    config: ExperimentConfig,
+    data: Dataset,
+    ranks: Ranks,
+    artifacts: Artifacts,
+    files: dict[str, str],
+) -> list[Decision]:
+    """Which phases are fresh and which are to do, and why: by the markers in the output folder, before any work.
+
+    Decisions hang on fingerprints, which are known beforehand, and on what lies in folders that are written anew.
+
+    Parameters
+    ----------
+    files : SHA-256 of the data set's input files by their role.
+    """
+    prints: dict[str, str] = {}
+    made_by: dict[str, str] = {}
+    decisions: list[Decision] = []
+    cause = ""
+    rewritten: dict[Path, str] = {}
+    for phase in phases:
+        needs = {name: prints[name] for name in phase.inputs}
+        own = _plain(phase.depends_on(config, data, ranks))
+        print_ = fingerprint(
+            phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
+        )
+        parts = {"version": str(phase.version), "max_documents": str(config.max_documents)}
+        parts |= {"options": fingerprint(own=own)}
+        parts |= {f"file {role}": digest for role, digest in files.items()}
+        parts |= {f"input {made_by[name]}": digest for name, digest in needs.items()}
+        prints.update(dict.fromkeys(phase.outputs, print_))
+        made_by.update(dict.fromkeys(phase.outputs, phase.name))
+        found = artifacts.marker(phase.name)
+        reason = f"follows {cause}" if cause else ""
+        if not cause and phase.name == config.force:
+            reason, cause = "forced", phase.name
+        elif not cause and found is not None and found.is_partial:
+            reason, cause = STOPPED, phase.name
+        elif not cause:
+            reason = _why_stale(found, print_, parts, artifacts.missing(found, phase.outputs) if found else [])
+            folders = [one for name in phase.outputs for one in artifacts.path(name).parents if one in rewritten]
+            if folders and not reason:  # what it wrote lies in a folder that is about to be written anew
+                reason = f"follows {rewritten[folders[0]]}"
+        if reason:
+            rewritten |= {artifacts.path(name): phase.name for name in phase.outputs}
+        decisions.append(Decision(phase, print_, parts, None if reason else found, reason))
+    return decisions
+
+
+def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing: list[str]) -> str:
+    """Why a phase has to be done, in words; empty where it is fresh."""
+    if found is None:
+        return "not done yet"
+    if found.fingerprint == print_:
+        return f"outputs missing: {', '.join(missing)}" if missing else ""
+    if not found.parts:
+        return "inputs or options changed"
+    changed = {name for name in parts.keys() | found.parts.keys() if parts.get(name) != found.parts.get(name)}
+    reasons = []
+    if files := sorted(name.removeprefix("file ") for name in changed if name.startswith("file ")):
+        reasons.append(f"inputs changed: {', '.join(files)}")
+    if "max_documents" in changed:
+        reasons.append("max_documents changed")
+    if "options" in changed:
+        reasons.append("options changed")
+    if "version" in changed:
+        reasons.append("the method changed with teleclass")
+    if not reasons:
+        reasons = [f"follows {name.removeprefix('input ')}" for name in parts if name in changed]
+    return "; ".join(reasons) or "inputs or options changed"
+
+
+def _run_phase(
+    phase: Phase, config: ExperimentConfig, data: Dataset, work: Workplace, decision: Decision | None
+) -> Marker:
     """Run one phase on the ranks that take part, log its time and memory, and mark it complete."""
     ranks = work.ranks
     work.notes.clear()
@@ -117,8 +217,8 @@ def _run_phase(phase: Phase, config: ExperimentConfig, data: Dataset, work: Work
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
     rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
     marker = Marker(
-        print_, seconds, found, dict(work.tags), is_partial=not work.is_reusable, notes=list(work.notes),
-        rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
+        decision.fingerprint if decision else "", seconds, found, dict(work.tags), is_partial=not work.is_reusable,
+        parts=decision.parts if decision else {}, notes=list(work.notes), rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
     )  # fmt: skip
     if ranks.is_first:
         work.artifacts.complete(phase.name, marker, phase.outputs)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig, flatten, make_config, parse_arguments, to_arguments, to_yaml
-from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.dry_run import show_plan
 from teleclass.errors import TeleclassError
-from teleclass.execution import Phase, run_phases
+from teleclass.execution import Phase, read_and_check, run_phases
 from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
 from teleclass.runtime.artifacts import Artifacts, file_digest
@@ -23,6 +23,7 @@ from teleclass.runtime.facts import run_tags
 from teleclass.runtime.launcher import launch, ranks_to_launch
 from teleclass.runtime.llm import llm_print
 from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
+from teleclass.runtime.summary import log_table, metric_lines, phase_table
 from teleclass.runtime.tracking import Tracker, tracking_uri
 from teleclass.runtime.workplace import Workplace
 from teleclass.sweep import run_seeds
@@ -136,12 +137,12 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     try:
         config = parse_arguments(arguments, program)
         n_ranks = ranks_to_launch()
-        if config.seeds:
-            run_seeds(config, arguments, PHASES, _read_and_check(config, Ranks.from_environment()), n_ranks)
+        if config.seeds and not config.dry_run:
+            run_seeds(config, arguments, PHASES, read_and_check(PHASES, config, Ranks.from_environment()), n_ranks)
             return 0
-        if n_ranks > 1:
+        if n_ranks > 1 and not config.dry_run:
             return launch(arguments, n_ranks)
-        run_pipeline(config)
+        run_pipeline(config, n_ranks)
     except TeleclassError as error:
         if is_first_rank():
             print(f"error: {error}", file=sys.stderr)
@@ -153,18 +154,23 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     return 0
 
 
-def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
+def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult:
     """Run the phases that are not fresh, on this rank.
+
+    A dry run only prints them, as they would be on ``n_ranks`` that a launcher starts; its result has no metrics.
 
     Raises
     ------
     TeleclassError : anything the user can mend; all inputs are checked before the first phase starts.
     """
     started = time.perf_counter()
+    if config.dry_run:
+        show_plan(PHASES, config, n_ranks)
+        return _result(config, {})
     ranks = Ranks.from_environment()
-    data = _read_and_check(config, ranks)
+    data = read_and_check(PHASES, config, ranks)
     _make_folder(config)
-    log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {_corpus_summary(data)}")
+    log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
     if ranks.world_size > 1:
         ranks.connect()
     tracker = Tracker(config.tracking)
@@ -201,7 +207,7 @@ def run_pipeline(config: ExperimentConfig) -> ExperimentResult:
             with undisturbed():
                 tracker.end(status)
             ranks.close()
-    return ExperimentResult(Path(config.output_dir), work.artifacts.path("submission"), metrics)
+    return _result(config, metrics)
 
 
 class TELEClassPipeline:
@@ -240,26 +246,22 @@ class TELEClassPipeline:
         set_up_console()
         set_up_torch()
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
-        if self.config.seeds:
-            data = _read_and_check(self.config, Ranks())
+        if self.config.seeds and not self.config.dry_run:
+            data = read_and_check(PHASES, self.config, Ranks())
             first, metrics = run_seeds(
                 self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids
             )
             return ExperimentResult(Path(self.config.output_dir), first.path("submission"), metrics)
-        if n_ranks == 1 and not self.device_ids:
-            return run_pipeline(self.config)
+        if self.config.dry_run or (n_ranks == 1 and not self.device_ids):
+            return run_pipeline(self.config, n_ranks)
         status = launch(to_arguments(self._options), n_ranks, self.device_ids)
         if status:
             raise TeleclassError(f"the experiment ended with status {status}; its messages say why")
-        output = Artifacts(Path(self.config.output_dir))
-        return ExperimentResult(output.folder, output.path("submission"), evaluate.read_metrics(output))
+        return _result(self.config, evaluate.read_metrics(Artifacts(Path(self.config.output_dir))))
 
 
-def _read_and_check(config: ExperimentConfig, ranks: Ranks) -> Dataset:
-    data = read_dataset(config.data_folder, config.max_documents or None)
-    for phase in PHASES:
-        phase.check(config, data, ranks)
-    return data
+def _result(config: ExperimentConfig, metrics: dict[str, float]) -> ExperimentResult:
+    return ExperimentResult(Path(config.output_dir), Artifacts(Path(config.output_dir)).path("submission"), metrics)
 
 
 def _make_folder(config: ExperimentConfig) -> None:
@@ -271,18 +273,9 @@ def _make_folder(config: ExperimentConfig) -> None:
         ) from None
 
 
-def _corpus_summary(data: Dataset) -> str:
-    corpus = data.corpus
-    empty = f", {corpus.n_empty} of them empty" if corpus.n_empty else ""
-    if not corpus.n_test:
-        return f"{len(corpus):,} documents{empty}, no test corpus: these are filed"
-    return f"{corpus.n_train:,} training and {corpus.n_test:,} test documents{empty}"
-
-
 def _log_artifacts(work: Workplace) -> None:
     for name in ("ds_config", "submission", "metrics", "report", "figures"):
         work.tracker.artifact(work.artifacts.path(name))
-    work.tracker.artifact(work.artifacts.folder / "figures")
     for name in ("class_metrics", "level_metrics", "augmentation"):
         columns = evaluate.read_table(work.artifacts, name)
         if columns:
@@ -290,11 +283,9 @@ def _log_artifacts(work: Workplace) -> None:
 
 
 def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, float], total: float) -> None:
-    shown = ("label/example_f1", "test/example_f1", "test/precision_at_1", "test/mrr", "test/path_consistency")
-    lines = [f"  {name} = {metrics[name]:.4f}" for name in shown if name in metrics]
-    lines.append(f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
-                 f"{work.artifacts.path('submission')}")  # fmt: skip
+    log_table(phase_table(work.timings, total))
+    lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
+             f"{work.artifacts.path('submission')}"]  # fmt: skip
     if work.tracker.run_id:
         lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
-    for line in lines:
-        log.info("%s", line)
+    log.info("%s", "\n".join(lines))

@@ -22,7 +22,7 @@ from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import software_tags
 from teleclass.runtime.launcher import is_launched, launch
 from teleclass.runtime.processes import Stopped, run_group, signals_raise, undisturbed
-from teleclass.runtime.table import print_table
+from teleclass.runtime.table import Table, print_table
 from teleclass.runtime.tracking import PARENT_VARIABLE, Tracker
 
 SUMMARISED = ("test/", "label/")
@@ -156,15 +156,12 @@ def _summarise(
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
     tracker.artifact(file)
-    print_table(
-        list(columns),
-        [
-            [row[0], *("–" if value != value else f"{value:.4f}" for value in row[1:])]
-            for row in zip(*columns.values(), strict=True)
-            if str(row[0]).startswith("test/")
-        ],
-        stream=sys.stderr,
-    )
+    rows = [
+        [row[0], *("–" if value != value else f"{value:.4f}" for value in row[1:])]
+        for row in zip(*columns.values(), strict=True)
+        if str(row[0]).startswith("test/")
+    ]
+    print_table(Table(list(columns), rows), sys.stderr)
     log.info("%d seeds finished in %s; each has its folder in %s/, means and deviations are in %s", len(seeds),
              duration(seconds), config.output_dir, file)  # fmt: skip
     return summary

@@ -57,7 +57,10 @@ def test_one_process_ends_well_and_says_where_the_results_are(one_process):
         assert sum(line.startswith(f"[{number}/7] {phase}") for line in lines) == 2, lines
     assert "submission.csv" in lines[-2]
     assert "teleclass ui" in lines[-1]
-    assert len(lines) <= 30, "a library's warnings came through:\n" + process.stderr
+    table = [line.split() for line in lines[lines.index(next(one for one in lines if "share" in one)) + 1 :]]
+    assert [row[0] for row in table[:9]] == [*PHASES, "start,", "total"]
+    assert {row[-1] for row in table[:7]} == {"done"}
+    assert len(lines) <= 40, "a library's warnings came through:\n" + process.stderr
     assert not [line for line in lines if "Warning" in line or "Traceback" in line]
 
 
@@ -175,10 +178,32 @@ def test_the_same_command_again_reuses_every_phase_and_changes_nothing(one_proce
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("is fresh, reused") == 7
     assert (one_process.output / "submission.csv").read_bytes() == before
+    assert again.stderr.count("reused, took") == 7
     latest = mlflow_runs(one_process.cwd)[-1]
     assert latest.data.tags["reused_phases"] == ", ".join(PHASES)
     assert not [name for name in latest.data.metrics if name.startswith("seconds/") and name != "seconds/total"]
     assert latest.data.metrics["test/example_f1"] == mlflow_runs(one_process.cwd)[0].data.metrics["test/example_f1"]
+
+
+def dry_run(finished: Finished, *more: str) -> tuple[dict[str, str], str]:
+    """What a dry run says of each phase, in a line, and all that it prints."""
+    process = run([sys.executable, SCRIPT, *finished.arguments, *more, "--dry_run"], finished.cwd)
+    assert process.returncode == 0, process.stderr
+    rows = [line for line in process.stdout.splitlines() if line.startswith("# [")]
+    return {row.split()[2]: row for row in rows}, process.stdout
+
+
+def test_a_dry_run_after_a_run_says_that_all_is_fresh_and_writes_nothing(one_process):
+    def files():
+        return {path: path.stat().st_mtime_ns for path in one_process.cwd.rglob("*") if "__pycache__" not in str(path)}
+
+    before, n_runs = files(), len(mlflow_runs(one_process.cwd))
+    plan, printed = dry_run(one_process)
+    assert tuple(plan) == PHASES
+    assert all(row.split()[3] == "fresh" for row in plan.values())
+    assert "every phase is fresh" in printed
+    assert files() == before
+    assert len(mlflow_runs(one_process.cwd)) == n_runs
 
 
 def test_gold_changes_nothing_but_the_report(one_process, tiny_model):
@@ -204,13 +229,17 @@ def test_force_redoes_a_phase_and_those_after_it(one_process):
     assert [line.split()[1] for line in redone] == ["predict", "evaluate"]
 
 
-def test_a_changed_option_redoes_the_phases_that_depend_on_it(one_process):
-    again = run(
-        [sys.executable, SCRIPT, *one_process.arguments, "--decoding.labels_per_document", "2.5",
-         "--training.max_steps", "1"],
-        one_process.cwd,
-    )  # fmt: skip
+def test_a_changed_option_redoes_the_phases_that_a_dry_run_names(one_process):
+    changes = ("--decoding.labels_per_document", "2.5", "--training.max_steps", "1")
+    plan, printed = dry_run(one_process, *changes)
+    assert "decoding.labels_per_document 0.0 → 2.5; training.max_steps 300 → 1" in printed
+    assert "the times of the last run" in printed
+    again = run([sys.executable, SCRIPT, *one_process.arguments, *changes], one_process.cwd)
     assert again.returncode == 0, again.stderr
+    done = [line.split()[1] for line in again.stderr.splitlines() if line.startswith("[") and " done in " in line]
+    assert done == [name for name, row in plan.items() if "to do" in row]
+    assert "options changed" in plan["label"]
+    assert "follows label" in plan["expand"]
     assert "[1/7] encode is fresh, reused" in again.stderr
     assert again.stderr.count("is fresh, reused") == 1
 

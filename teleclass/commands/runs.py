@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from teleclass.runtime.table import print_table
+    from teleclass.runtime.table import Table, print_table
     from teleclass.runtime.tracking import tracking_uri
     from teleclass.runtime.tracking.runs import best_first, list_runs
 
@@ -72,11 +72,13 @@ def _list(options: argparse.Namespace) -> None:
     ids = {run.run_id for run in listed}
     rows = [_row(run, shown, is_nested=not options.best and run.parent in ids) for run in listed]
     print_table(
-        ["id", "name", "status", *shown, "started", "took", "data", "preset"],
-        rows,
-        numbers=range(3, 3 + len(shown)),
-        folded=(1, 5 + len(shown), 6 + len(shown)),
-        marked=[0] if options.best else [],
+        Table(
+            ["id", "name", "status", *shown, "started", "took", "data", "preset"],
+            rows,
+            right=range(3, 3 + len(shown)),
+            folded=(1, 5 + len(shown), 6 + len(shown)),
+            marked=[0] if options.best else [],
+        )
     )
     if len(listed) < len(runs):
         print(f"{len(runs) - len(listed)} more; --limit 0 lists all")
@@ -99,7 +101,7 @@ def _row(run: RunRecord, metrics: Sequence[str], is_nested: bool) -> list[str]:
 
 
 def _compare(wanted: Sequence[str]) -> None:
-    from teleclass.runtime.table import print_table
+    from teleclass.runtime.table import Table, print_table
     from teleclass.runtime.tracking.runs import find_run
 
     runs = [find_run(one) for one in wanted]
@@ -110,14 +112,14 @@ def _compare(wanted: Sequence[str]) -> None:
     names = dict.fromkeys(name for of_run in facts for name in of_run if name not in OF_ONE_PROCESS)
     rows = [[name, *(of_run.get(name, "–") for of_run in facts)] for name in names]
     rows = [row for row in rows if len(set(row[1:])) > 1]
-    print_table(["differs", *header], rows, numbers=(), folded=range(1 + len(runs)))
+    print_table(Table(["differs", *header], rows, right=(), folded=range(1 + len(runs))))
     print()
     # Zero in all runs is what a machine without a GPU says of its GPU memory.
     measured = sorted(
         {name for run in runs for name, value in run.metrics.items() if value and not name.startswith("system/")}
     )
     rows = [[name, *(_number(run.metrics.get(name)) for run in runs)] for name in measured]
-    print_table(["metric", *header], rows)
+    print_table(Table(["metric", *header], rows))
 
 
 def _end() -> None:

@@ -44,6 +44,13 @@ class Corpus:
         """The documents to be filed: the test documents, or all of them when there is no test corpus."""
         return slice(self.n_train, len(self)) if self.n_test else slice(0, len(self))
 
+    def summary(self) -> str:
+        """One line of counts for the terminal."""
+        empty = f", {self.n_empty} of them empty" if self.n_empty else ""
+        if not self.n_test:
+            return f"{len(self):,} documents{empty}, no test corpus: these are filed"
+        return f"{self.n_train:,} training and {self.n_test:,} test documents{empty}"
+
 
 def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None) -> Corpus:
     """Read both corpora; the test corpus may be absent.
@@ -56,13 +63,14 @@ def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None
     ------
     InputError : a missing or broken file, or a document id that stands twice in a file.
     """
-    train_ids, train_texts = _read_documents(data_dir / layout.train_corpus, max_documents)
+    train_ids, train_texts = read_documents(data_dir / layout.train_corpus, max_documents)
     test_file = data_dir / layout.test_corpus
-    test_ids, test_texts = _read_documents(test_file, max_documents) if test_file.exists() else ([], [])
+    test_ids, test_texts = read_documents(test_file, max_documents) if test_file.exists() else ([], [])
     return Corpus(train_ids + test_ids, train_texts + test_texts, len(train_ids))
 
 
-def _read_documents(path: Path, limit: int | None) -> tuple[list[str], list[str]]:
+def read_documents(path: Path, limit: int | None = None) -> tuple[list[str], list[str]]:
+    """Ids and texts of one file, the first ``limit`` of them; else as :func:`read_corpus`."""
     ids: list[str] = []
     texts: list[str] = []
     line_of: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,55 @@ def check(data: Dataset) -> None:
     """Read the gold files once, only to find their faults before the long work; nothing is kept."""
     for split in ("train", "test"):
         _gold(data, split)
+
+
+@dataclass(frozen=True)
+class GoldCoverage:
+    """How the gold of one split goes with its documents and the taxonomy.
+
+    Attributes
+    ----------
+    file : relative to the data folder.
+    documents : the corpus's documents that have gold labels.
+    unknown : document ids of the gold file that the corpus does not hold.
+    without : documents without a gold label.
+    not_closed : documents with a class, but none of its parents.
+    """
+
+    split: str
+    file: str
+    documents: int
+    unknown: tuple[str, ...]
+    without: tuple[str, ...]
+    not_closed: tuple[str, ...]
+
+
+def gold_coverage(data: Dataset) -> list[GoldCoverage]:
+    """What is odd about the gold files that exist, a split each; labels themselves are not handed out.
+
+    Raises
+    ------
+    InputError : a fault of a gold file.
+    """
+    found = []
+    for split, rows in (("train", data.corpus.train), ("test", slice(data.corpus.n_train, len(data.corpus)))):
+        path = gold_file(data.folder, data.layout, split)
+        if not path.exists():
+            continue
+        gold = read_gold(path, data.taxonomy)
+        ids = data.corpus.ids[rows]
+        known = set(ids)
+        found.append(
+            GoldCoverage(
+                split=split,
+                file=str(path.relative_to(data.folder)),
+                documents=len(known & gold.keys()),
+                unknown=tuple(one for one in gold if one not in known),
+                without=tuple(one for one in ids if one not in gold),
+                not_closed=tuple(one for one, labels in gold.items() if not data.taxonomy.is_closed(labels)),
+            )
+        )
+    return found
 
 
 def gold_digest(data: Dataset) -> list[str]:

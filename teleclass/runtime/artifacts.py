@@ -53,6 +53,7 @@ class Marker:
     notes : what it said in its closing line.
     is_partial : whether a second attempt could do better, as where a language model's server failed.
     rss_mb, gpu_memory_mb : peaks, the largest of all ranks and of worker processes; 0 where nothing was measured.
+    parts : digests of what the fingerprint was made of, by name.
     """
 
     fingerprint: str
@@ -64,6 +65,7 @@ class Marker:
     notes: list[str] = field(default_factory=list)
     rss_mb: float = 0.0
     gpu_memory_mb: float = 0.0
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 class Artifacts:
@@ -109,9 +111,9 @@ class Artifacts:
         except (OSError, ValueError, TypeError):
             return None
 
-    def is_complete(self, marker: Marker, outputs: tuple[str, ...]) -> bool:
-        """Whether every output is there with the size it was written with."""
-        return all(marker.sizes.get(name) == self._size(name) for name in outputs)
+    def missing(self, marker: Marker, outputs: tuple[str, ...]) -> list[str]:
+        """The outputs that are not there with the size they were written with."""
+        return [name for name in outputs if marker.sizes.get(name) != self._size(name)]
 
     def complete(self, phase: str, marker: Marker, outputs: tuple[str, ...]) -> None:
         """Write the completion marker, last of all, with the sizes of the outputs."""
@@ -132,9 +134,9 @@ class Artifacts:
         Artifacts are written beside and renamed, so that neither folder ever changes the other's files.
         """
         marker = other.marker(phase)
-        if marker is None or not other.is_complete(marker, outputs):
+        if marker is None or other.missing(marker, outputs):
             return False
-        if self.marker(phase) == marker and self.is_complete(marker, outputs):
+        if self.marker(phase) == marker and not self.missing(marker, outputs):
             return True
         self.forget(phase)
         for name in outputs:

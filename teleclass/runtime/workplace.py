@@ -12,6 +12,15 @@ from teleclass.runtime.memory import MemoryPeak
 from teleclass.runtime.tracking import Tracker
 
 
+@dataclass(frozen=True)
+class PhaseTiming:
+    """Wall seconds that a phase took, in this run or, where it was reused, in the run that made its results."""
+
+    name: str
+    seconds: float
+    is_reused: bool = False
+
+
 @dataclass
 class Workplace:
     """Where a phase works.
@@ -23,6 +32,7 @@ class Workplace:
     tags : what a phase decided, for MLflow's tags.
     reused : the phases of this run that were fresh and not run.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
+    timings : the phases that are behind us, in order.
     """
 
     artifacts: Artifacts
@@ -34,6 +44,7 @@ class Workplace:
     tags: dict[str, str] = field(default_factory=dict)
     reused: list[str] = field(default_factory=list)
     is_reusable: bool = True
+    timings: list[PhaseTiming] = field(default_factory=list)
 
     _language_model: LanguageModel | None = None
 

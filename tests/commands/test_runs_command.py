@@ -5,7 +5,7 @@ import pytest
 from tracked import client_of, started
 
 from teleclass.cli import main
-from teleclass.runtime.table import print_table
+from teleclass.runtime.table import Table, print_table
 from teleclass.runtime.tracking.runs import find_run
 
 
@@ -108,7 +108,7 @@ def test_a_terminal_gets_the_same_cells_and_a_narrow_one_loses_none(monkeypatch)
     monkeypatch.setenv("COLUMNS", "34")
     stream = Terminal()
     rows = [["a run of a very long name", "0.5000", "[bold]"], ["b", "12.0000", "y"]]
-    print_table(["name", "test/f1", "data"], rows, numbers=[1], folded=[0], marked=[1], stream=stream)
+    print_table(Table(["name", "test/f1", "data"], rows, right=[1], folded=[0], marked=[1]), stream)
     text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
     for cell in ("0.5000", "12.0000", "[bold]", "f1", "run", "very", "long", "name"):
         assert cell in text

@@ -140,18 +140,18 @@ def remove(path):
 def test_an_output_of_another_size_is_not_complete(artifacts, name, change):
     complete_phase(artifacts)
     marker = artifacts.marker("train")
-    assert artifacts.is_complete(marker, ("label_model", "model"))
+    assert not artifacts.missing(marker, ("label_model", "model"))
     change(artifacts.path(name))
-    assert not artifacts.is_complete(marker, ("label_model", "model"))
+    assert artifacts.missing(marker, ("label_model", "model"))
     other = {"label_model": "model", "model": "label_model"}[name]
-    assert artifacts.is_complete(marker, (other,))
+    assert not artifacts.missing(marker, (other,))
 
 
 def test_an_output_that_the_marker_does_not_know_is_not_complete(artifacts):
     complete_phase(artifacts)
     with artifacts.writing("report") as partial:
         partial.write_text("<html>")
-    assert not artifacts.is_complete(artifacts.marker("train"), ("label_model", "report"))
+    assert artifacts.missing(artifacts.marker("train"), ("label_model", "report"))
 
 
 @pytest.mark.parametrize(
