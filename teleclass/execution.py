@@ -95,7 +95,7 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
     tracker.inputs(tracked_corpora(data, files))
     decisions = decide(phases, config, data, ranks, work.artifacts, files) if ranks.is_first else []
     metrics: dict[str, float] = {}
-    work.reused.clear()
+    work.timings.clear()
     for number, phase in enumerate(phases, start=1):
         decision = decisions[number - 1] if ranks.is_first else None
         if decision and decision.reason == STOPPED:
@@ -111,7 +111,6 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             work.timings.append(PhaseTiming(phase.name, marker.seconds))
             log.info("%s done in %s: %s", title, duration(marker.seconds), "; ".join(work.notes))
         else:
-            work.reused.append(phase.name)
             work.timings.append(PhaseTiming(phase.name, marker.seconds, is_reused=True))
             log.info("%s is fresh, reused", title)
         if ranks.is_first:

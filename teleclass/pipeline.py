@@ -15,6 +15,7 @@ from teleclass.errors import TeleclassError
 from teleclass.execution import Phase, read_and_check, run_phases
 from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
+from teleclass.publish import publish_model
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
 from teleclass.runtime.devices import set_up_torch
@@ -192,6 +193,7 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
                 total = time.perf_counter() - started
                 tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
                 _log_artifacts(work)
+                publish_model(work, data.taxonomy, config.tracking.model, config.register)
                 _say_goodbye(config, work, metrics, total)
             status = "FINISHED"
             ranks.barrier()

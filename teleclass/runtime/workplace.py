@@ -30,7 +30,6 @@ class Workplace:
     worker_peak : the highest memory peak of worker processes that a phase started.
     notes : what a phase wants said in its closing line.
     tags : what a phase decided, for MLflow's tags.
-    reused : the phases of this run that were fresh and not run.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     timings : the phases that are behind us, in order.
     """
@@ -42,11 +41,15 @@ class Workplace:
     worker_peak: MemoryPeak = field(default_factory=lambda: MemoryPeak(0.0, 0.0))
     notes: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
-    reused: list[str] = field(default_factory=list)
     is_reusable: bool = True
     timings: list[PhaseTiming] = field(default_factory=list)
 
     _language_model: LanguageModel | None = None
+
+    @property
+    def reused(self) -> list[str]:
+        """The phases so far that were fresh and not run."""
+        return [timing.name for timing in self.timings if timing.is_reused]
 
     def language_model(self, config: LlmConfig) -> LanguageModel | None:
         """The language model that is configured, one for all phases: the budget is the experiment's.

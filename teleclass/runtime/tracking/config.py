@@ -21,6 +21,8 @@ class TrackingConfig:
         tags of your own: NAME=VALUE, several separated by commas.
     every_steps
         training steps that are sent together, as one call costs 60 to 110 ms on SQLite.
+    model
+        log the trained model too, as ``mlflow models serve`` takes it; it is as large as classifier and encoder.
     system_metrics
         sample CPU, memory, disk, network and GPUs of each machine every ten seconds.
     """
@@ -30,6 +32,7 @@ class TrackingConfig:
     run_name: str = ""
     tags: str = ""
     every_steps: int = 50
+    model: bool = True
     system_metrics: bool = True
 
     def __post_init__(self) -> None:

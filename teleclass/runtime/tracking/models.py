@@ -21,6 +21,7 @@ def log_model(
     requirements: Sequence[str],
     input_example: Any,
     output_example: Any,
+    packages: Sequence[Path],
     register: str,
 ) -> str | None:
     """See :meth:`Tracker.log_model`."""
@@ -41,6 +42,7 @@ def log_model(
             flavor=mlflow.pyfunc,
             python_model=str(code),
             artifacts={NAME: str(folder)},
+            code_paths=[str(package) for package in packages] or None,
             pip_requirements=list(requirements),
             signature=infer_signature(example, answer),
             input_example=example,

@@ -164,6 +164,7 @@ class Tracker:
         input_example: Any,
         output_example: Any,
         *,
+        packages: Sequence[Path] = (),
         register: str = "",
     ) -> str | None:
         """Log a model of this run as a pyfunc, and register it where a name is given.
@@ -174,6 +175,7 @@ class Tracker:
         code : a Python file that ends with ``mlflow.models.set_model(...)``; it is run once while logging.
         requirements : of pip, all of them: nothing is inferred.
         input_example, output_example : tables, as a data frame or columns by name; the signature is made from them.
+        packages : folders of code that are kept with the model and found first when it is loaded.
         register : the name in the model registry; empty for none.
 
         Returns
@@ -184,7 +186,9 @@ class Tracker:
             return None
         from teleclass.runtime.tracking.models import log_model
 
-        return log_model(self._client, self.run_id, folder, code, requirements, input_example, output_example, register)
+        return log_model(
+            self._client, self.run_id, folder, code, requirements, input_example, output_example, packages, register
+        )
 
     def end(self, status: str) -> None:
         """Stop sampling this machine, and close the run as FINISHED, FAILED or KILLED."""

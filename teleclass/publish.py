@@ -1,0 +1,51 @@
+"""The trained model in MLflow: served by ``mlflow models serve``, and registered where a name is given."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from teleclass.data.taxonomy import Taxonomy
+from teleclass.runtime.console import log
+from teleclass.runtime.workplace import Workplace
+
+NEEDED = ("mlflow", "numpy", "pandas", "scipy", "torch", "transformers")
+"""What a server of the model installs; teleclass itself lies beside the model, as it was when it was logged."""
+
+MADE_BY = ("train", "predict")
+"""The phases that write the model's folder."""
+
+
+def publish_model(work: Workplace, taxonomy: Taxonomy, is_wanted: bool, register: str) -> None:
+    """Log the model's folder as a pyfunc of this run, on the first rank.
+
+    A run that reused the model logs no further copy of it, unless it is to be registered.
+
+    Parameters
+    ----------
+    is_wanted : whether models are logged at all; one that is to be registered is in any case.
+    register : a name in the model registry, or empty.
+    """
+    is_new = not set(MADE_BY) <= set(work.reused)
+    if not work.tracker.run_id or not (register or (is_wanted and is_new)):
+        return
+    package = Path(__file__).parent
+    path = taxonomy.first_path(taxonomy.leaves[0])
+    names = [taxonomy.names[node] for node in path]
+    version = work.tracker.log_model(
+        work.artifacts.path("model"),
+        package / "serving.py",
+        [f"{name}=={importlib.metadata.version(name)}" for name in NEEDED],
+        {"text": [f"A text about {names[-1]}.", "Another text."]},
+        {
+            "classes": [names, names[:1]],
+            "class_ids": [[taxonomy.ids[node] for node in path], [taxonomy.ids[path[0]]]],
+            "probabilities": [[0.5] * len(path), [0.5]],
+            "paths": [[" > ".join(names)], names[:1]],
+            "confidence": [0.5, 0.5],
+        },
+        packages=[package],
+        register=register,
+    )
+    if version:
+        log.info("registered as version %s of %s", version, register)
