@@ -40,10 +40,8 @@ def swept(tmp_path_factory, tiny_model):
     folder = tmp_path_factory.mktemp("sweep")
     data = write_course_layout(folder / "data")
     ds_file = write_ds_config(folder / "ds.json", 4, **FP32)
-    arguments = options(
-        data, tiny_model, folder / "out", "--deepspeed_config", str(ds_file), "--training.max_steps", "2"
-    )
-    return folder, run([sys.executable, SCRIPT, *arguments, "--seeds", "5,6", "--tracking.run_name", "trial"], folder)
+    arguments = options(data, tiny_model, folder / "out", "--deepspeed_config", str(ds_file), "--seeds", "5,6")
+    return folder, run([sys.executable, SCRIPT, *arguments, "--tracking.run_name", "trial"], folder)
 
 
 @pytest.mark.slow
