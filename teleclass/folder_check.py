@@ -193,16 +193,17 @@ class FolderCheck:
             findings.append(
                 Finding(OK, f"{counted(one.documents, of_split[one.split] + ' document')} with gold", file=one.file)
             )
-            for items, what, advice in (
-                (one.unknown if not data.is_limited else (), "ids of the gold file are in no corpus",
+            document = f"{of_split[one.split]} document"
+            for items, noun, what, advice in (
+                (one.unknown if not data.is_limited else (), "id", "of the gold file in no corpus",
                  "check that ids and files belong together; they are left out"),
-                (one.without, f"{of_split[one.split]} documents have no gold label",
-                 "they are left out of the metrics"),
-                (one.not_closed, "documents have a class but none of its parents as gold",
+                (one.without, document, "without a gold label", "they are left out of the metrics"),
+                (one.not_closed, document, "with a gold class but none of its parents",
                  "add the parents: predicted labels always hold them, and count as wrong otherwise"),
             ):  # fmt: skip
                 if items:
-                    findings.append(Finding(WARNING, f"{len(items):,} {what}", advice, one.file, items=items))
+                    text = f"{counted(len(items), noun)} {what}"
+                    findings.append(Finding(WARNING, text, advice, one.file, items=items))
 
     def _time(self, data: Dataset) -> None:
         """What the experiment would cost here."""

@@ -62,11 +62,11 @@ WARNINGS = {
     "overlap": (lambda d: (d / "test" / "test_corpus.txt").open("a").write("9\t" + TRAIN["a"].upper() + "\n"),
                 "1 test document has the text of a training document: test 9 (line 5) = training a (line 1)"),
     "gold unknown": (lambda d: (d / "test" / "test_labels.txt").open("a").write("17\t10\n"),
-                     "test/test_labels.txt: 1 ids of the gold file are in no corpus: 17"),
+                     "test/test_labels.txt: 1 id of the gold file in no corpus: 17"),
     "gold missing": (lambda d: (d / "test" / "test_labels.txt").write_text("0\t10,11\n"),
-                     "test/test_labels.txt: 3 test documents have no gold label: 1, 2, 3"),
+                     "test/test_labels.txt: 3 test documents without a gold label: 1, 2, 3"),
     "gold not closed": (lambda d: write_lines(d / "test" / "test_labels.txt", dict.fromkeys(TEST, "30")),
-                        "4 documents have a class but none of its parents as gold: 0, 1, 2, 3"),
+                        "4 test documents with a gold class but none of its parents: 0, 1, 2, 3"),
     "alone": (lambda d: (d / "classes.txt").open("a").write("40\tfor sale\n"), "1 class stands in no edge"),
 }  # fmt: skip
 

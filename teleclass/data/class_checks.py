@@ -96,7 +96,7 @@ def _shape(taxonomy: Taxonomy, layout: Layout, folder: Path) -> list[Finding]:
         findings.append(
             Finding(
                 WARNING,
-                f"{counted(len(alone), 'class stands', 'classes stand')} in no edge: each is a root of its own",
+                f"{counted(len(alone), 'class stands', 'classes stand')} in no edge: a root each",
                 "add the edge, or leave it where the class has neither parent nor child",
                 layout.hierarchy,
                 items=tuple(alone),
