@@ -20,6 +20,7 @@ from benchmarks.speed_data import default_folder
 from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.data.gold import gold_file
 from teleclass.phases import evaluate
+from teleclass.report.card import CardOptions
 from teleclass.runtime.artifacts import Artifacts, Marker
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.learning_curve import COLUMNS
@@ -50,7 +51,7 @@ def measure(folder: Path, n_documents: int) -> Measured:
         data, artifacts = _inputs(read_dataset(folder), Path(scratch), n_documents)
         work = Workplace(artifacts, Ranks(), Tracker(TrackingConfig(enabled=False)), seed=0)
         cpu, wall = time.process_time(), time.perf_counter()
-        evaluate.run(work, data)
+        evaluate.run(work, data, CardOptions("bundled", "bundled", 0.5, 128, 1, 0))
         return Measured(
             n_documents,
             data.taxonomy.n_classes,

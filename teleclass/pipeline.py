@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
 from teleclass.runtime.summary import log_table, metric_lines, phase_table
 from teleclass.runtime.tracking import Tracker, tracking_uri
 from teleclass.runtime.workplace import Workplace
+from teleclass.sections import card_options, label_options, relabelling
 from teleclass.sweep import run_seeds
 
 PHASES = (
@@ -101,24 +102,14 @@ PHASES = (
     Phase(
         "evaluate",
         evaluate.run,
-        lambda c: (),
+        lambda c: (card_options(c),),
         inputs=("predictions", "class_scores", "pseudo_labels", "augmented", "annotations", "learning_curve"),
-        outputs=("metrics", "class_metrics", "level_metrics", "report", "figures"),
+        outputs=("metrics", "class_metrics", "level_metrics", "report", "figures", "model_card"),
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
-        version=3,
+        version=4,
         check=lambda c, data, ranks: evaluate.check(data),
     ),
 )  # fmt: skip
-
-
-def label_options(config: ExperimentConfig) -> label.LabelOptions:
-    """The sections that the label phase is handed."""
-    return label.LabelOptions(**{one.name: getattr(config, one.name) for one in fields(label.LabelOptions)})
-
-
-def relabelling(config: ExperimentConfig) -> train.Relabelling:
-    """What self-training is told of the other sections."""
-    return train.Relabelling(config.decoding, config.prediction.classifier_weight, config.expansion.weight_floor)
 
 
 @dataclass(frozen=True)

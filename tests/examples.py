@@ -54,6 +54,9 @@ NOT_RUN = {
     "tests/test_language_model_run.py has a scripted one",
     "python run_experiment.py --data_dir my_data --output_dir my_outputs --preset offline --seeds 42,43,44": "three "
     "experiments in processes of their own; tests/test_sweep.py runs several seeds",
+    "export MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db": "the tests' own store is used",
+    "mlflow models serve --model-uri models:/reviews/1 --env-manager local --port 5001": "a server, which "
+    "tests/test_publish.py starts and asks",
     "pip install -e '.[notebooks]'": "installs jupyterlab",
     "jupyter lab notebooks": "opens a browser; tests/test_notebooks.py runs the notebooks",
 }

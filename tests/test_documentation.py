@@ -24,7 +24,9 @@ PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 MEASUREMENTS = ("docs/log.md", "docs/quality.md", "docs/scaling.md")
 """Pages of results, whose commands take minutes and more and are tested in tests/benchmarks."""
 
-LAUNCHER_OPTIONS = {"num_accelerators", "hostfile"}
+FOREIGN_OPTIONS = {"num_accelerators", "hostfile", "env"}
+"""Of DeepSpeed's launcher, and the beginning of ``mlflow models serve --env-manager``."""
+
 EXPECTED_STATUS = {"check": (0, 1)}
 """Statuses of commands that may end well with another than 0: ``teleclass check`` with warnings."""
 
@@ -89,7 +91,7 @@ def test_every_option_that_a_page_names_exists(page):
     named = set(re.findall(r"(?<![\w-])--([a-z][\w.]*)", text_of(page)))
     commands = [ast.parse(path.read_text()) for path in ROOT.glob("teleclass/commands/*.py")]
     of_commands = {text.removeprefix("--") for tree in commands for text in _texts(tree) if text.startswith("--")}
-    known = {*flatten(ExperimentConfig()), *of_commands, *LAUNCHER_OPTIONS, "config", "print_config", "help"}
+    known = {*flatten(ExperimentConfig()), *of_commands, *FOREIGN_OPTIONS, "config", "print_config", "help"}
     assert named - known == ({"section.name"} if page == "docs/configuration.md" else set())
 
 

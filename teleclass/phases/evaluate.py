@@ -23,6 +23,7 @@ from teleclass.labelling.metrics import (
     set_metrics,
 )
 from teleclass.labelling.trust import agreement_by_level
+from teleclass.report.card import CardOptions, model_card
 from teleclass.report.values import AgainstGold, RunValues
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.workplace import Workplace
@@ -31,8 +32,8 @@ BEFORE = ("encode", "label", "augment", "expand", "train", "predict")
 """The phases whose markers the report reads."""
 
 
-def run(work: Workplace, data: Dataset) -> dict[str, float]:
-    """Write ``metrics.json``, the tables by class and by level, and the report with its figures."""
+def run(work: Workplace, data: Dataset, card: CardOptions) -> dict[str, float]:
+    """Write ``metrics.json``, the tables by class and by level, the report with its figures, and the model card."""
     artifacts, taxonomy = work.artifacts, data.taxonomy
     predictions = pd.read_parquet(artifacts.path("predictions"))
     predicted = [{taxonomy.position[number] for number in classes} for classes in predictions["classes"]]
@@ -62,7 +63,7 @@ def run(work: Workplace, data: Dataset) -> dict[str, float]:
         pd.DataFrame(by_class).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
-    _write_report(work, _run_values(work, data, metrics, predictions, predicted, against))
+    _write_report(work, _run_values(work, data, metrics, predictions, predicted, against), card)
     with artifacts.writing("metrics") as partial:
         partial.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", "utf-8")
     return metrics
@@ -123,8 +124,8 @@ def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
     return metrics
 
 
-def _write_report(work: Workplace, run: RunValues) -> None:
-    """``report.html``, and its figures as files."""
+def _write_report(work: Workplace, run: RunValues, card: CardOptions) -> None:
+    """``report.html``, its figures as files, and the model card."""
     from teleclass.report.assemble import assemble
     from teleclass.report.page import render
 
@@ -135,6 +136,8 @@ def _write_report(work: Workplace, run: RunValues) -> None:
             (partial / f"{figure.key}.svg").write_text(figure.svg, "utf-8")
     with work.artifacts.writing("report") as partial:
         partial.write_text(render(report), "utf-8")
+    with work.artifacts.writing("model_card") as partial:
+        partial.write_text(model_card(run, card), "utf-8")
 
 
 def _run_values(
