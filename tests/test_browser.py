@@ -153,6 +153,7 @@ def test_the_list_of_runs_shows_both_and_they_can_be_compared(browser, address, 
     chosen, of = (quote(json.dumps(names)) for names in ([first.info.run_id, second.info.run_id], [experiment]))
     browser.get(f"{address}/#/compare-runs?runs={chosen}&experiments={of}")
     wait_for(lambda: all(text in words(browser) for text in ("Comparing 2 Runs", "training.epochs", "test/example_f1")))
+    wait_for(lambda: browser.find_elements("css selector", ".js-plotly-plot svg"))
     screenshot("compare")
     assert console_errors(browser) == []
 
