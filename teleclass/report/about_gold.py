@@ -111,7 +111,7 @@ def _errors(run: RunValues, gold: AgainstGold) -> Section:
                            figures.sideways_bars(names, values, "documents", shares),
                            "Documents by what is wrong with their labels.", kinds_alt),
             Table("wrong_classes", "Wrong labels by kind and level",
-                  [("kind", None), *((f"level {level}", 0) for level in levels)], class_rows,
+                  [("kind", None), *((f"level\u00a0{level}", 0) for level in levels)], class_rows,
                   "Every predicted class that is not gold, once."),
             figures.finish("wrong_by_level", "Wrong labels by level",
                            figures.stacked_bars(list(map(str, levels)), series, "taxonomy level", "wrong labels"),

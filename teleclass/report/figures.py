@@ -20,6 +20,9 @@ FILLS = ((DARK, ""), (LIGHT, "////"), ("white", "xx"), (GREY, "--"))
 MOST_POINTS = 300
 """Points of one kind that a figure holds: more are thinned, evenly over their order."""
 
+TICKS = ((12, (1, 2, 3, 4, 5, 7)), (300, (1, 2, 5)), (float("inf"), (1,)))
+"""First digits that are written at a logarithmic axis whose ends have a ratio below each limit."""
+
 STYLE: Any = {
     "svg.fonttype": "none", "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 9.5, "hatch.linewidth": 0.7,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "legend.fontsize": 8.5,
@@ -173,6 +176,7 @@ def histogram(values: np.ndarray, xlabel: str, logarithmic: bool = False) -> Any
         axes.set_xscale("log")
     axes.hist(values, bins=bins, color=LIGHT, edgecolor="black", lw=0.6, hatch="////")
     axes.set(xlabel=xlabel, ylabel="documents")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     if logarithmic:
         _plain_numbers(axes.xaxis, bins[-1] / bins[0])
     return figure
@@ -216,7 +220,8 @@ def _plain_numbers(axis: Any, ratio: float) -> None:
     """Ticks of a logarithmic axis as numbers rather than powers; ``ratio`` is its largest value by its least."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)))
+    subs = next(subs for limit, subs in TICKS if ratio < limit)
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import write_course_layout
-from values import CURVE, GOLD, PREDICTED, against_gold, run_values
+from reports import CURVE, GOLD, PREDICTED, against_gold, run_values
 
 from teleclass.labelling import errors_in_taxonomy
 from teleclass.report import about_gold
