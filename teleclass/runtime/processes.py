@@ -13,8 +13,8 @@ GRACE = 45
 """Seconds that processes get to end by themselves; DeepSpeed's launcher gives its ranks 30."""
 
 
-class Stopped(BaseException):
-    """A signal asked this process to stop."""
+class Stopped(SystemExit):
+    """A signal asked this process to stop; a program that does not catch it ends with the status that shells expect."""
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def signals_raise() -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's second one must not break off the closing
-        raise Stopped(signal.Signals(number).name)
+        raise Stopped(128 + number)
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
