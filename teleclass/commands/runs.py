@@ -82,7 +82,7 @@ def _list(options: argparse.Namespace) -> None:
     )
     if len(listed) < len(runs):
         print(f"{len(runs) - len(listed)} more; --limit 0 lists all")
-    if any(run.is_left for run in runs):
+    if any(run.is_left for run in listed):
         print("'left': its process is gone; 'teleclass runs end' ends such runs")
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 GRACE = 45
 """Seconds that processes get to end by themselves; DeepSpeed's launcher gives its ranks 30."""
 
 
-class Stopped(BaseException):
-    """A signal asked this process to stop."""
+class Stopped(SystemExit):
+    """A signal asked this process to stop; a program that does not catch it ends with the status that shells expect."""
 
 
 @contextmanager
@@ -23,7 +25,7 @@ def signals_raise() -> Iterator[None]:
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's second one must not break off the closing
-        raise Stopped(signal.Signals(number).name)
+        raise Stopped(128 + number)
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
@@ -69,12 +71,28 @@ def run_group(command: Sequence[str], environment: Mapping[str, str] | None = No
 
 
 def end_group(process: subprocess.Popen, grace: float = GRACE) -> None:
-    """End a process and those of its group: by SIGTERM, and by SIGKILL those that are there after ``grace`` seconds."""
+    """End a process and those of its group: by SIGTERM, and by SIGKILL those that are there after ``grace`` seconds.
+
+    The first process of a group often ends before the others: DeepSpeed's launcher does while its ranks still close
+    their run.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            process.wait(timeout=grace)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
+        deadline = time.monotonic() + grace
+        while process.poll() is None or _is_alive(process.pid):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        else:
             return
+
+
+def _is_alive(group: int) -> bool:
+    """Whether a process group has a process that has not ended; ended ones may wait long for whoever started them."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, number = file.read_text().rpartition(")")[2].split()[:3]
+            if int(number) == group and state != "Z":
+                return True
+    return False

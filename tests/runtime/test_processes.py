@@ -1,0 +1,102 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from experiments import processes_in
+
+from teleclass.runtime.processes import Stopped, end_group, run_group, signals_raise, undisturbed
+
+LAUNCHER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+time.sleep(60)
+"""
+"""Starts a rank and ends at once when it is told to, as DeepSpeed's launcher does."""
+
+RANK = """
+import pathlib, signal, sys, time
+
+def close(number, frame):
+    time.sleep(0.5)
+    pathlib.Path("closed").touch()
+    sys.exit()
+
+signal.signal(signal.SIGTERM, {handler})
+pathlib.Path("ready").touch()
+time.sleep(60)
+"""
+
+
+def launcher_in(folder, handler="close"):
+    command = [sys.executable, "-c", LAUNCHER, RANK.format(handler=handler)]
+    process = subprocess.Popen(command, cwd=folder, start_new_session=True)
+    wait_for(folder / "ready")
+    return process
+
+
+def wait_for(file):
+    deadline = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_a_launcher_started_may_close_its_files_though_the_launcher_is_gone(tmp_path):
+    process = launcher_in(tmp_path)
+    end_group(process)
+    assert process.returncode == -signal.SIGTERM
+    assert (tmp_path / "closed").exists()
+    assert processes_in(tmp_path) == []
+
+
+def test_what_does_not_end_in_time_is_killed(tmp_path):
+    process = launcher_in(tmp_path, handler="signal.SIG_IGN")
+    started = time.monotonic()
+    end_group(process, grace=0.5)
+    assert time.monotonic() - started < 10
+    assert processes_in(tmp_path) == []
+
+
+def test_the_status_of_a_command_is_handed_on():
+    assert run_group([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_ends_the_command_before_it_is_raised(tmp_path, monkeypatch, number, raised):
+    monkeypatch.chdir(tmp_path)
+    others = len(processes_in(tmp_path))
+
+    def send():
+        wait_for(tmp_path / "ready")
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with pytest.raises(raised):
+        run_group([sys.executable, "-c", LAUNCHER, RANK.format(handler="close")])
+    thread.join()
+    assert (tmp_path / "closed").exists()
+    assert len(processes_in(tmp_path)) == others
+
+
+def test_only_the_first_signal_is_raised_so_that_a_run_can_be_closed():
+    with pytest.raises(Stopped) as stopped, signals_raise():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+    assert stopped.value.code == 143
+
+
+def test_nothing_disturbs_a_block_that_closes_something():
+    before = signal.getsignal(signal.SIGINT)
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+    assert signal.getsignal(signal.SIGINT) is before
