@@ -158,8 +158,11 @@ def test_all_names_every_item(check, data_dir):
     assert "g (line 7), h (line 8)\n" in check(data_dir, "--all")[1]
 
 
-def test_options_of_the_experiment_are_taken_and_unknown_ones_refused(check, clean_dir, capsys):
+def test_options_of_the_experiment_are_taken_and_unknown_ones_refused(check, clean_dir, tiny_model, capsys):
     assert "the classifier reads 9 tokens" in check(clean_dir, "--training.max_tokens", "9")[1]
+    before = ["--training.max_tokens", "9", "--model", str(tiny_model), str(clean_dir), "--no_estimate"]
+    assert main(["check", *before]) == 0, "options may stand before the folder"
+    assert "the classifier reads 9 tokens" in capsys.readouterr().out
     assert main(["check", str(clean_dir), "--trainin.epochs", "9"]) == 2
     assert "did you mean --training.epochs?" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--no_estimate", action="store_true", help="do not time the models")
     parser.add_argument("--all", action="store_true", help="name all classes and documents, not the first five")
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
-    options, more = parser.parse_known_args(arguments)
+    options, more = parser.parse_known_args(_joined(arguments))
     set_up_console()
     from teleclass.config import parse_arguments
     from teleclass.folder_check import FolderCheck
@@ -48,6 +48,20 @@ def main(arguments: list[str]) -> int:
     else:
         _print(found, sys.maxsize if options.all else 5)
     return STATUS[worst(found.sections)]
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """``--training.epochs 3`` as one word, for the 3 not to be taken for the folder."""
+    from teleclass.config import ExperimentConfig, flatten
+
+    takes_value = {f"--{name}" for name, value in flatten(ExperimentConfig()).items() if not isinstance(value, bool)}
+    joined: list[str] = []
+    for one in arguments:
+        if joined and joined[-1] in takes_value:
+            joined[-1] += f"={one}"
+        else:
+            joined.append(one)
+    return joined
 
 
 def _print(found: FolderCheck, shown: int) -> None:
