@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import write_course_layout
-from report_values import run_values
+from reports import run_values
 
 from teleclass.report.card import CardOptions, model_card
 
