@@ -15,8 +15,8 @@ from pathlib import Path
 from teleclass.config import ExperimentConfig, flatten
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
-from teleclass.execution import Phase
-from teleclass.runtime.artifacts import Artifacts
+from teleclass.execution import Phase, tracked_corpora
+from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import software_tags
@@ -69,6 +69,8 @@ def run_seeds(
             if is_first:
                 params = {name: value for name, value in flatten(config).items() if name != "seed"}
                 tracker.start(params, software_tags() | {"preset": config.preset})
+                digests = {role: file_digest(path) for role, path in data.input_files().items()}
+                tracker.inputs(tracked_corpora(data, digests))
             for number, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
                 log.info("seed %d (%d of %d) in %s/", seed, number + 1, len(seeds), folder.folder)
                 if is_first:

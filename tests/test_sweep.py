@@ -55,6 +55,7 @@ def test_each_seed_is_a_run_below_one_that_has_their_means(swept):
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert parent.data.params["seeds"] == "5,6"
     assert "seed" not in parent.data.params
+    assert parent.inputs.to_dictionary() == children[1].inputs.to_dictionary()
     tested = {name for name in children[0].data.metrics if name.startswith("test/")}
     assert {"test/example_f1", "test/mean_confidence", "test/agreement_label_model_classifier"} <= tested
     for name in tested:

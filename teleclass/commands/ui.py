@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
 from teleclass.errors import TeleclassError
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
             server = subprocess.Popen(command, env=environment, start_new_session=True)
             try:
                 if _answers(server, options.host, options.port):
-                    print(f"ready: {url} (Ctrl-C ends it)", flush=True)
+                    print(f"ready: {url}{_page(options.host, options.port)} (Ctrl-C ends it)", flush=True)
                 return server.wait()
             finally:
                 end_group(server, grace=10)
@@ -75,15 +77,32 @@ def _problem(host: str, port: int) -> str | None:
 
 def _answers(server: subprocess.Popen, host: str, port: int) -> bool:
     """Wait until the server answers; False when it ended first, or still does not."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         try:
-            with direct.open(f"http://{near}:{port}/health", timeout=5):
-                return True
+            _ask(host, port, "/health")
+            return True
         except OSError:
             time.sleep(0.25)
     if server.poll() is None:
         print(f"it does not answer after {START_SECONDS} s", file=sys.stderr)
     return False
+
+
+def _page(host: str, port: int) -> str:
+    """The page of the experiment's runs, where there is one; the UI would open on traces of language models."""
+    from teleclass.runtime.tracking import TrackingConfig
+
+    name = urllib.parse.quote(TrackingConfig().experiment)
+    try:
+        answer = json.loads(_ask(host, port, f"/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}"))
+        return f"/#/experiments/{answer['experiment']['experiment_id']}?workflowType=machine_learning"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _ask(host: str, port: int, path: str) -> bytes:
+    near = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://{near}:{port}{path}", timeout=5) as answer:
+        return answer.read()

@@ -11,6 +11,8 @@ from teleclass.runtime.console import quiet_libraries
 
 STORE_FOLDER = Path("mlruns")
 SQLITE = "sqlite:///"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Has older UIs open an experiment on its training runs instead of traces; newer ones go by the address."""
 
 
 def tracking_uri() -> str:
@@ -57,7 +59,7 @@ def experiment_id(client: Any, name: str) -> str:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             location = (STORE_FOLDER / "artifacts").resolve().as_uri() if _is_local() else None
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=KIND)
     if experiment.lifecycle_stage == "deleted":
         raise TeleclassError(
             f"the MLflow experiment {name!r} was deleted; restore it, or name another with --tracking.experiment"

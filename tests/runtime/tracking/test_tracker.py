@@ -26,6 +26,7 @@ def test_two_processes_that_make_the_store_at_once_both_succeed(made_at_once):
     runs = client.search_runs([experiment.experiment_id])
     assert {run.info.run_name: run.data.params["process"] for run in runs} == {"one": "one", "two": "two"}
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_all_that_is_written_lies_under_mlruns(here):
