@@ -14,7 +14,7 @@ COMMANDS = {
     "check": "what would go wrong with a data folder, or surprise, before a long run",
     "encode": "documents and classes to vectors, with no experiment around it",
     "predict": "labels for new texts by a trained model",
-    "runs": "list, compare, end, export and import runs",
+    "runs": "list, compare, end, export, import and log runs",
     "ui": "the MLflow UI on this project's runs",
 }
 """What each module of :mod:`teleclass.commands` does."""

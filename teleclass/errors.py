@@ -33,3 +33,7 @@ class ModelError(TeleclassError):
 
 class WorkerError(TeleclassError):
     """A worker process that ended before its work did."""
+
+
+class StoreError(TeleclassError):
+    """A tracking store that cannot be used."""

@@ -25,7 +25,7 @@ from teleclass.runtime.launcher import launch, ranks_to_launch
 from teleclass.runtime.llm import llm_print
 from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
 from teleclass.runtime.summary import log_table, metric_lines, phase_table
-from teleclass.runtime.tracking import Tracker, tracking_uri
+from teleclass.runtime.tracking import Tracker, shown_uri
 from teleclass.runtime.workplace import Workplace
 from teleclass.sections import card_options, label_options, relabelling
 from teleclass.sweep import run_seeds
@@ -165,7 +165,7 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
     if ranks.world_size > 1:
         ranks.connect()
-    tracker = Tracker(config.tracking)
+    tracker = Tracker(config.tracking, Path(config.output_dir))
     work = Workplace(Artifacts(Path(config.output_dir)), ranks, tracker, config.seed)
     status = "FAILED"
     with signals_raise():
@@ -279,6 +279,6 @@ def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, f
     log_table(phase_table(work.timings, total))
     lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
              f"{work.artifacts.path('submission')}"]  # fmt: skip
-    if work.tracker.run_id:
-        lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
+    if work.tracker.run_id and work.tracker.journal is None:
+        lines.append(f"MLflow run {work.tracker.run_id} in {shown_uri()}; look at it with: teleclass ui")
     log.info("%s", "\n".join(lines))

@@ -61,7 +61,7 @@ def run_seeds(
     is_first = Ranks.from_environment().is_first
     folders = [Artifacts(Path(config.output_dir) / f"seed_{seed}") for seed in seeds]
     shared = _shared_phases(phases, config, data)
-    tracker = Tracker(config.tracking)
+    tracker = Tracker(config.tracking, Path(config.output_dir))
     means: dict[str, float] = {}
     status = "FAILED"
     with signals_raise():
