@@ -43,7 +43,8 @@ def show_plan(phases: Sequence[Phase], config: ExperimentConfig, n_ranks: int = 
     print(to_yaml(replace(config, dry_run=False)), flush=True)
     prefix = "" if sys.stdout.isatty() else "# "
     print_table(plan_table(decisions, expected), sys.stdout, prefix)
-    print_lines(_remarks(config, ranks, to_do, expected), sys.stdout, prefix)
+    repairs = [f"repaired {line}" for line in data.mender.summary(data.folder)]
+    print_lines(repairs + _remarks(config, ranks, to_do, expected), sys.stdout, prefix)
 
 
 def plan_table(decisions: Sequence[Decision], expected: Estimate | None) -> Table:

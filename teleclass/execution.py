@@ -10,6 +10,7 @@ from typing import Any
 
 from teleclass.config import ExperimentConfig
 from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
@@ -70,11 +71,13 @@ STOPPED = "stopped before it was done the last time"
 def read_and_check(phases: Sequence[Phase], config: ExperimentConfig, ranks: Ranks) -> Dataset:
     """Read the data and find the faults of every phase's input, before any work.
 
+    With ``repair`` the data set's ``mender`` knows afterwards what was mended.
+
     Raises
     ------
-    TeleclassError : the first fault.
+    TeleclassError : the first fault that is not mended.
     """
-    data = read_dataset(config.data_folder, config.max_documents or None)
+    data = read_dataset(config.data_folder, config.max_documents or None, Mender(config.repair))
     for phase in phases:
         phase.check(config, data, ranks)
     return data

@@ -163,6 +163,9 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
     data = read_and_check(PHASES, config, ranks)
     _make_folder(config)
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
+    repairs = data.mender.summary(data.folder)
+    for line in repairs:
+        log.info("repaired %s", line)
     if ranks.world_size > 1:
         ranks.connect()
     tracker = Tracker(config.tracking, Path(config.output_dir))
@@ -171,8 +174,10 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
     with signals_raise():
         try:
             tags = run_tags(ranks) | {"preset": config.preset}
+            tags |= {"repairs": "; ".join(repairs)} if repairs else {}
             if ranks.is_first:
                 tracker.start(flatten(config), tags)
+                tracker.metrics({"data/repairs": float(len(data.mender.repairs))} if config.repair else {})
                 with work.artifacts.writing("config") as partial:
                     partial.write_text(to_yaml(config), "utf-8")
                 tracker.artifact(work.artifacts.path("config"))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_file, read_gold
+from teleclass.data.spreadsheet import guarded, unguarded
 from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
 from teleclass.labelling.metrics import (
     calibration_error,
@@ -60,7 +61,7 @@ def run(work: Workplace, data: Dataset, card: CardOptions) -> dict[str, float]:
     else:
         work.notes.append("no gold labels given")
     with artifacts.writing("class_metrics") as partial:
-        pd.DataFrame(by_class).to_csv(partial, index=False)
+        _for_spreadsheets(pd.DataFrame(by_class)).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
     _write_report(work, _run_values(work, data, metrics, predictions, predicted, against), card)
@@ -212,7 +213,7 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
         path = gold_file(data.folder, data.layout, split)
         if not path.exists():
             continue
-        gold = read_gold(path, data.taxonomy)
+        gold = read_gold(path, data.taxonomy, data.mender)
         ids = data.corpus.ids[rows]
         known = set(ids)
         found.append(
@@ -241,8 +242,13 @@ def read_metrics(artifacts: Artifacts) -> dict[str, float]:
 
 def read_table(artifacts: Artifacts, name: str) -> dict[str, list]:
     """A table by class or by level as columns; empty where there was no gold."""
-    table = pd.read_csv(artifacts.path(name))
+    # As they stand: a class may be called "NA" or "007".
+    table = pd.read_csv(artifacts.path(name), converters={"name": unguarded})
     return {} if table.empty else table.to_dict(orient="list")
+
+
+def _for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(name=table["name"].map(guarded)) if "name" in table else table
 
 
 def _gold(data: Dataset, split: str) -> dict[str, set[int]]:
@@ -250,6 +256,6 @@ def _gold(data: Dataset, split: str) -> dict[str, set[int]]:
     path = gold_file(data.folder, data.layout, split)
     if not path.exists():
         return {}
-    gold = read_gold(path, data.taxonomy)
+    gold = read_gold(path, data.taxonomy, data.mender)
     known = set(data.corpus.ids[data.corpus.train] if split == "train" else data.corpus.ids[data.corpus.n_train :])
     return {document: labels for document, labels in gold.items() if document in known}

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.errors import TeleclassError
 from teleclass.labelling.affinity import EnrichmentConfig
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.core_classes import AnnotationConfig
@@ -103,6 +104,11 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
     labels, refined = _refined(data, training, vectors, model, paths, labels, core, agreement, terms, options)
 
     table = label_table(data, labels)
+    if len(lost := table[~np.isfinite(table["confidence"] + table["margin"])]):
+        raise TeleclassError(
+            f"{lost['document'].nunique():,} documents have pseudo labels without a finite score, the first is "
+            f"{lost['document'].iloc[0]!r}; encode again with --force encode"
+        )
     with artifacts.writing("label_model") as partial:
         model.save(partial)
     with artifacts.writing("class_terms") as partial:

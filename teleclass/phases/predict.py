@@ -166,6 +166,11 @@ def _decode_all(
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals
             margins = path_margins(posterior)
+            if len(lost := np.flatnonzero(~np.isfinite(margins))):
+                raise TeleclassError(
+                    f"document {ids[rows.start + int(lost[0])]!r} has no finite score of label model and classifier; "
+                    "encode and train again with --force encode"
+                )
             for offset, labels in enumerate(decoder.decode(posterior, multiplicity)):
                 table["document"].append(ids[rows.start + offset])
                 table["classes"].append([taxonomy.ids[node] for node in labels])

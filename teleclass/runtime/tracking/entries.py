@@ -27,7 +27,7 @@ def _params(client: Any, run_id: str, entry: Entry) -> None:
     from mlflow.entities import Param, RunTag
 
     params = [Param(name, str(value)[:PARAM_LIMIT]) for name, value in entry.get("params", {}).items()]
-    tags = [RunTag(name, value) for name, value in entry.get("tags", {}).items()]
+    tags = [RunTag(name, str(value)[:PARAM_LIMIT]) for name, value in entry.get("tags", {}).items()]
     for start in range(0, max(len(params), len(tags)), 100):
         client.log_batch(run_id, params=params[start : start + 100], tags=tags[start : start + 100])
 
