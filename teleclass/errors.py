@@ -24,12 +24,17 @@ class InputError(TeleclassError):
     """
 
     def __init__(self, problem: str, file: str | PathLike[str] | None = None, line: int | None = None):
-        self.problem = problem
+        self.problem = printable(problem)
         self.file = None if file is None else str(file)
         self.line = line
         self.repair = ""
         place = "" if self.file is None else self.file + ("" if line is None else f", line {line}") + ": "
-        super().__init__(place + problem)
+        super().__init__(place + self.problem)
+
+
+def printable(text: str) -> str:
+    """A text in one line, with control characters spelt out: names in a user's files must not move the cursor."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 class ModelError(TeleclassError):
