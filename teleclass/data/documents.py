@@ -118,7 +118,7 @@ def _parquet(file: DocumentFile) -> Iterator[tuple[str, str]]:
             for row in batch.to_pylist():
                 yield file.values(row, number, None)
                 number += 1
-    except ArrowException as error:
+    except (ArrowException, OSError) as error:
         raise InputError(f"is not valid parquet: {str(error).splitlines()[0][:100]}", file.path) from None
 
 

@@ -230,8 +230,8 @@ def _read_classes(path: Path, mender: Mender) -> tuple[list[int], list[str]]:
         with leaving_out:
             number = class_id(left, path, line)
             if number in line_of_id:
-                spelt = f" (written {left!r})" if left != str(number) else ""
-                raise InputError(f"class id {number}{spelt} stands already in line {line_of_id[number]}", path, line)
+                spelt = f", written here as {left!r}" if left != str(number) else ""
+                raise InputError(f"class id {number} stands already in line {line_of_id[number]}{spelt}", path, line)
             if not name:
                 raise InputError(f"class {number} has no name", path, line)
             if _plain(name) in line_of_name:

@@ -63,12 +63,23 @@ def _refuse_code(folder: Path) -> None:
     config = _read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise ModelError(f"{folder / 'config.json'}: expected one JSON object")
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or ("auto_map" in config and not _is_known(kind)):
+        own = "needs code of its own, which is never run" if "auto_map" in config else "is of no known kind"
+        raise ModelError(f"the model in {folder} {own} (model_type {kind!r}); give another model")
     for module in _read_json(folder / "modules.json") or []:
         if not (isinstance(module, dict) and str(module.get("type", "")).startswith("sentence_transformers.")):
             raise ModelError(
                 f"{folder / 'modules.json'} names a module that is not of sentence-transformers: code that a model "
                 "brings is never run; give another model"
             )
+
+
+def _is_known(kind: str) -> bool:
+    """Whether transformers has the code for a kind of model."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return kind in CONFIG_MAPPING_NAMES
 
 
 def _weight_files(folder: Path) -> list[Path]:

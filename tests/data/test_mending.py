@@ -47,7 +47,7 @@ def read(folder, mender):
         ("classes.txt", "١٢\tdates".encode(), "is not a whole number", "line left out"),
         ("classes.txt", b"1_000\tdates", "is not a whole number", "line left out"),
         ("classes.txt", b"+3\tdates", "is not a whole number", "line left out"),
-        ("classes.txt", b"0010\tdates", "class id 10 (written '0010') stands already in line 1", "line left out"),
+        ("classes.txt", b"0010\tdates", "stands already in line 1, written here as '0010'", "line left out"),
         ("classes.txt", b"40\tBread Knives", "stands already in line 7", "line left out"),
         ("classes.txt", b"40\t", "has no name", "line left out"),
         ("classes.txt", b"40", "expected id<TAB>name", "line left out"),

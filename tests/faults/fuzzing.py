@@ -82,6 +82,24 @@ def of_lines(draw: st.DrawFn, content: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+VALUES = [None, True, False, 0, -1, 1.5, 10**30, float("nan"), "auto", "fp16", "", [], {}, [1], {"enabled": True}]
+
+
+@st.composite
+def other_values(draw: st.DrawFn, content: bytes) -> bytes:
+    """A JSON file in which one to three values, at any depth, are others, or have another key."""
+    whole = json.loads(content)
+    for _ in range(draw(st.integers(1, 3))):
+        inner, key = whole, draw(st.sampled_from(sorted(whole))) if whole else ""
+        while isinstance(inner.get(key), dict) and inner[key] and draw(st.integers(0, 3)):
+            inner, key = inner[key], draw(st.sampled_from(sorted(inner[key])))
+        if draw(st.integers(0, 5)) == 0:
+            inner[draw(st.sampled_from(["auto", "zero_optimisation", "stage", "enabled", ""]))] = inner.pop(key, None)
+        else:
+            inner[key] = draw(st.sampled_from(VALUES))
+    return json.dumps(whole).encode()
+
+
 class Folder:
     """A data folder of which one file at a time is mutated."""
 

@@ -15,6 +15,7 @@ from faults.fuzzing import (
     document_files,
     folders,
     mutated,
+    other_values,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,7 +62,8 @@ def test_a_data_folder_is_read_refused_with_file_and_line_or_mended(tmp_path, am
 @amounts
 def test_a_deepspeed_file_is_read_or_refused_by_name(tmp_path, amount):
     file = tmp_path / "ds.json"
-    fuzz(amount["ds_config"], mutated(DS_CONFIG), lambda content, seen: check_ds_config(file, content, seen))
+    strategy = st.one_of(mutated(DS_CONFIG), other_values(DS_CONFIG), other_values(DS_CONFIG))
+    fuzz(amount["ds_config"], strategy, lambda content, seen: check_ds_config(file, content, seen))
 
 
 @amounts
