@@ -106,7 +106,7 @@ def test_code_that_a_model_brings_is_never_run(model, tmp_path, load, monkeypatc
     config = json.loads((model / "config.json").read_text())
     config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
     (model / "config.json").write_text(json.dumps(config))
-    with pytest.raises((ModelError, ValueError), match="code of its own, which is never run|custom code"):
+    with pytest.raises((ModelError, ValueError), match=r"code of its own, which is never run|custom code"):
         load(model)
     assert not trace.exists()
 

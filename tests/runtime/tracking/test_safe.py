@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from experiments import SCRIPT, mlflow_artifacts, mlflow_runs, run
 from tracked import artifact, client_of, started
 
 from teleclass.commands.runs import main as runs
@@ -292,3 +293,30 @@ def test_a_call_that_never_returns_does_not_keep_the_program_from_ending():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "no answer in 0 s")
     assert time.monotonic() - before < 20
+
+
+@pytest.mark.slow
+def test_a_run_without_a_store_ends_as_one_with_it_and_is_logged_afterwards(one_process, tmp_path, monkeypatch):
+    """From the first phase to the last: the same labels, status 0, and later the same metrics in the store."""
+    (tmp_path / "file").write_text("")
+    gone = f"sqlite:///{tmp_path}/file/mlflow.db"
+    arguments = [*one_process.arguments, "--output_dir", str(tmp_path / "out")]
+    process = run([sys.executable, SCRIPT, *arguments], tmp_path, MLFLOW_TRACKING_URI=gone)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.count("MLflow") == 2, "once when it fails, once where to find what it missed"
+    assert (tmp_path / "out" / "submission.csv").read_text() == one_process.submission
+    process = run([sys.executable, "-m", "teleclass", "runs", "log", str(tmp_path / "out")], tmp_path)
+    assert process.returncode == 0, process.stderr
+    [late], [early] = mlflow_runs(tmp_path), mlflow_runs(one_process.cwd)[:1]
+    assert late.info.status == "FINISHED"
+    assert late.info.end_time - late.info.start_time > 1000
+    system = ("system/", "rss_mb", "gpu_memory")
+
+    def names(metrics):
+        return {name for name in metrics if not name.startswith(system)}
+
+    assert names(late.data.metrics) == names(early.data.metrics)
+    assert late.data.params.keys() == early.data.params.keys()
+    assert mlflow_artifacts(tmp_path, late.info.run_id) == mlflow_artifacts(one_process.cwd, early.info.run_id)
+    assert late.outputs.model_outputs
+    assert len(late.inputs.dataset_inputs) == 2
