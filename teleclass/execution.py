@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,16 @@ def decide(
             rewritten |= {artifacts.path(name): phase.name for name in phase.outputs}
         decisions.append(Decision(phase, print_, parts, None if reason else found, reason))
     return decisions
+
+
+def shared_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset) -> list[Phase]:
+    """The phases before the first one that the seed has a part in: several seeds share their results."""
+    ranks, other = Ranks.from_environment(), replace(config, seed=config.seed + 1)
+
+    def is_shared(phase: Phase) -> bool:
+        return bool(phase.depends_on(config, data, ranks) == phase.depends_on(other, data, ranks))
+
+    return list(takewhile(is_shared, phases))
 
 
 def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing: list[str]) -> str:
