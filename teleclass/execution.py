@@ -202,7 +202,8 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
     if "version" in changed:
         reasons.append("the method changed with teleclass")
     if not reasons:
-        reasons = [f"follows {name.removeprefix('input ')}" for name in parts if name in changed]
+        before = [name.removeprefix("input ") for name in parts if name in changed]
+        reasons = [f"follows {', '.join(before)}"] if before else []
     return "; ".join(reasons) or "inputs or options changed"
 
 
