@@ -246,9 +246,7 @@ class TELEClassPipeline:
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
         if self.config.seeds and not self.config.dry_run:
             data = read_and_check(PHASES, self.config, Ranks())
-            first, metrics = run_seeds(
-                self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids
-            )
+            first, metrics = run_seeds(self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids)
             return ExperimentResult(Path(self.config.output_dir), first.path("submission"), metrics)
         if self.config.dry_run or (n_ranks == 1 and not self.device_ids):
             return run_pipeline(self.config, n_ranks)

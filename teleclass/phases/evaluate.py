@@ -12,6 +12,7 @@ import pandas as pd
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_file, read_gold
 from teleclass.data.spreadsheet import guarded, unguarded
+from teleclass.errors import TeleclassError
 from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
 from teleclass.labelling.metrics import (
     calibration_error,
@@ -227,6 +228,33 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
             )
         )
     return found
+
+
+def evaluate_labels(data: Dataset, labels: Mapping[str, set[int]], split: str) -> dict[str, float]:
+    """Metrics of label sets that came from elsewhere, over the documents of a split that have gold.
+
+    Parameters
+    ----------
+    labels : class positions by document id; a document without any counts as wrong.
+    split : "train" or "test".
+
+    Returns
+    -------
+    metrics by name, as ``test/example_f1``.
+
+    Raises
+    ------
+    TeleclassError : the split has no gold.
+    """
+    gold = _gold(data, split)
+    if not gold:
+        path = gold_file(data.folder, data.layout, split)
+        raise TeleclassError(f"{path} has no gold for a document of the {split} corpus; name another --split")
+    chosen = [labels.get(document, set()) for document in gold]
+    found = set_metrics(chosen, list(gold.values()), data.taxonomy)
+    found["path_consistency"] = path_consistency(chosen, data.taxonomy)
+    counts = {"documents_with_gold": float(len(gold)), "documents_with_labels": float(sum(map(bool, chosen)))}
+    return {f"{split}/{name}": value for name, value in (found | counts).items()}
 
 
 def gold_digest(data: Dataset) -> list[str]:
