@@ -254,7 +254,7 @@ def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCo
             source=data.input_files()[role],
             profile={
                 "documents": len(texts),
-                "empty": sum(not text for text in texts),
+                "empty": int((texts.characters == 0).sum()),
                 "classes": data.taxonomy.n_classes,
             },
         )

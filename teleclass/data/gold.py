@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from teleclass.data.layout import COURSE, Layout
@@ -22,7 +23,11 @@ def read_gold(path: Path, taxonomy: Taxonomy) -> dict[str, set[int]]:
     ------
     InputError : a broken line, an unknown class, or a document that stands twice.
     """
-    gold: dict[str, set[int]] = {}
+    return dict(gold_documents(path, taxonomy))
+
+
+def gold_documents(path: Path, taxonomy: Taxonomy) -> Iterator[tuple[str, set[int]]]:
+    """The same one after the other, in the order of the file."""
     line_of: dict[str, int] = {}
     for line, document, labels in pairs(path, expected="id<TAB>class,class"):
         if document in line_of:
@@ -35,5 +40,4 @@ def read_gold(path: Path, taxonomy: Taxonomy) -> dict[str, set[int]]:
                 raise InputError(f"class {number} is not in the class file", path, line)
             classes.add(taxonomy.position[number])
         if classes:
-            gold[document] = classes
-    return gold
+            yield document, classes

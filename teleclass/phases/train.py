@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
@@ -49,13 +48,14 @@ def run(
 
     folder = find_model(training.model)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    table = pd.read_parquet(work.artifacts.path("training_set"))
     label_model = LabelModel.load(work.artifacts.path("label_model"))
     classifier = LabelMatchingClassifier.from_backbone(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(table, data, tokenizer, training.max_tokens, is_packed)
+    documents = training_documents(
+        work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed
+    )
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
@@ -82,7 +82,7 @@ def run(
     curve = LearningCurve(work, training.log_every)
     train_until(engine, documents, batches, steps, training, settings, curve, pace)
     for number in range(1, training.self_training_rounds + 1):
-        documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
+        documents = _relabelled(work, engine, data, documents, label_model, relabelling, number)
         train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
     metrics = _summary(work, engine, documents, settings, curve, pace)
     metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
@@ -156,7 +156,6 @@ def _relabelled(
     engine: Any,
     data: Dataset,
     documents: TrainingDocuments,
-    table: pd.DataFrame,
     label_model: LabelModel,
     relabelling: Relabelling,
     number: int,
@@ -164,7 +163,7 @@ def _relabelled(
     """The documents with new labels for those of the corpus; every rank scores its share and decodes all."""
     from teleclass.model.inference import forward_batches
 
-    own = np.flatnonzero(table["source"] == "corpus")
+    own = np.flatnonzero(documents.is_corpus)
     mine = own[work.ranks.rank :: work.ranks.world_size]
     engine.module.eval()
     scored = forward_batches(
