@@ -96,6 +96,16 @@ class PackedTokens:
     def pin_memory(self) -> PackedTokens:
         return replace(self, rows=self.rows.pin_memory())
 
+    def chosen(self, texts: np.ndarray) -> PackedTokens:
+        """Some of the texts, in the order of ``texts``."""
+        import torch
+
+        every = Ragged(np.arange(self.n_tokens), np.cumsum([0, *self.lengths]))
+        some = Ragged.of([every[text] for text in texts])
+        rows = self.rows[:, torch.from_numpy(some.flat).to(self.rows.device)]
+        rows[2] = torch.from_numpy(np.repeat(np.arange(len(texts)), some.lengths))
+        return PackedTokens(rows, tuple(some.lengths.tolist()))
+
 
 @dataclass(frozen=True)
 class PaddedTokens:
@@ -117,6 +127,14 @@ class PaddedTokens:
 
     def pin_memory(self) -> PaddedTokens:
         return PaddedTokens(self.ids.pin_memory(), self.mask.pin_memory())
+
+    def chosen(self, texts: np.ndarray) -> PaddedTokens:
+        """Some of the texts, in the order of ``texts``, as rows of the longest one's length."""
+        import torch
+
+        rows = torch.from_numpy(texts).to(self.mask.device)
+        length = int(self.mask[rows].sum(dim=1).max())
+        return PaddedTokens(self.ids[rows, :length], self.mask[rows, :length])
 
 
 TokenBatch = PackedTokens | PaddedTokens

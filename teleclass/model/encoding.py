@@ -101,7 +101,7 @@ def encode_texts(
         documents=sum(len(chunk) for chunk in mine),
         seconds=seconds or time.perf_counter() - started,
         dtype=" and ".join(sorted(dtypes)),
-        peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks)),
+        peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks), sum(p.halvings for p in peaks)),
     )
 
 

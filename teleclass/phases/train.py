@@ -53,9 +53,7 @@ def run(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(
-        work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed
-    )
+    documents = training_documents(work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(

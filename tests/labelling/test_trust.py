@@ -71,10 +71,6 @@ def test_agreement_counts_every_block():
     assert agreement == pytest.approx(BLOCK_ROWS / (BLOCK_ROWS + 2))
 
 
-def test_no_document_contradicts_nothing():
-    assert agreement_of(model_of(2, 2), np.zeros((0, 2)), np.zeros((0, 2)), flat_paths(2)) == 1
-
-
 def test_the_paths_of_both_views_are_told_apart(taxonomy):
     paths = index_paths(taxonomy)
     logits = np.full((1, 7), -9.0)
