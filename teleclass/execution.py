@@ -15,7 +15,7 @@ from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
-from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_halvings, reset_rss_peak
 from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import PhaseTiming, Workplace
 
@@ -220,6 +220,7 @@ def _run_phase(
     work.is_reusable = True
     work.worker_peak = MemoryPeak(0.0, 0.0)
     reset_gpu_peak()
+    reset_halvings()
     reset_rss_peak()
     started = time.perf_counter()
     found: dict[str, float] = {}
@@ -230,6 +231,9 @@ def _run_phase(
     here = peak()
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
     rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
+    halvings = max(ranks.gather(here.halvings + work.worker_peak.halvings))
+    if halvings:
+        found[f"memory_halvings/{phase.name}"] = float(halvings)
     marker = Marker(
         decision.fingerprint if decision else "", seconds, found, dict(work.tags), is_partial=not work.is_reusable,
         parts=decision.parts if decision else {}, notes=list(work.notes), rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
@@ -269,7 +273,7 @@ def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCo
             source=data.input_files()[role],
             profile={
                 "documents": len(texts),
-                "empty": sum(not text for text in texts),
+                "empty": int((texts.characters == 0).sum()),
                 "classes": data.taxonomy.n_classes,
             },
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 import numpy as np
 
@@ -66,20 +67,41 @@ class RankBatches:
         return self.n_steps * self.accumulation
 
     def __iter__(self) -> Iterator[Share]:
-        generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
-        steps = np.array_split(order, self.n_steps)
-        if self.like_lengths:
-            steps = self._sorted_pools(steps, generator)
         n_shares = self.world_size * self.accumulation
-        for step in steps:
-            shares = deal(self.lengths[step], n_shares)
+        for step, shares in self._dealt(self.epoch):
             for micro_step in range(self.accumulation):
                 mine = step[shares[micro_step * self.world_size + self.rank]]
                 if len(mine):
                     yield Share(mine, n_shares / len(step))
                 else:
                     yield Share(step[:1], 0.0)
+
+    def heaviest(self, n_steps: int, is_padded: bool = False) -> np.ndarray:
+        """The documents of the largest share that any rank has in the coming ``n_steps`` steps, longest first.
+
+        Parameters
+        ----------
+        is_padded : whether a share is as large as its documents padded to the longest, not as its tokens.
+        """
+        largest, found = -1, np.zeros(0, dtype=np.int64)
+        steps = (dealt for epoch in count(self.epoch) for dealt in self._dealt(epoch))
+        for step, shares in islice(steps, max(1, n_steps)):
+            for share in shares:
+                lengths = self.lengths[step[share]]
+                size = int(len(lengths) * lengths.max(initial=0) if is_padded else lengths.sum())
+                if size > largest:
+                    largest, found = size, step[share]
+        return found
+
+    def _dealt(self, epoch: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """The documents of each step of an epoch, and the positions among them of each share."""
+        generator = np.random.default_rng((self.seed, epoch))
+        order = generator.permutation(len(self.lengths))
+        steps = np.array_split(order, self.n_steps)
+        if self.like_lengths:
+            steps = self._sorted_pools(steps, generator)
+        for step in steps:
+            yield step, deal(self.lengths[step], self.world_size * self.accumulation)
 
     def _sorted_pools(self, steps: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
         """The same documents, those of like length in one step, and the steps in random order."""

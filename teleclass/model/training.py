@@ -68,10 +68,11 @@ class TrainingConfig:
 
 @dataclass
 class Pace:
-    """Documents that this rank has trained on, and for how many seconds."""
+    """Documents that this rank has trained on, for how many seconds, and the passes that a micro-batch takes."""
 
     documents: int = 0
     seconds: float = 0.0
+    passes: int = 1
 
 
 def train_until(
@@ -85,7 +86,7 @@ def train_until(
     pace: Pace,
     name_of: Callable[[int], str],
 ) -> None:
-    """Train until the engine has taken so many steps in all.
+    """Train until the engine has taken so many steps in all, with as many documents a pass as fit into memory.
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ def train_until(
     from torch.utils.data import DataLoader
 
     from teleclass.model.numbers import StepWatch
+    from teleclass.model.passes import Passes
 
     on_gpu = engine.device.type == "cuda"
     workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
@@ -112,18 +114,20 @@ def train_until(
         persistent_workers=workers > 0,
     )
     engine.train()
+    passes = Passes(engine, curve.work, settings.accumulation, pace.passes)
+    passes.fit(documents, batches, steps - engine.global_steps)
+    pace.passes = passes.number
     started = time.perf_counter()
     with progress(total=steps - engine.global_steps, unit="steps", what="training") as bar:
         while engine.global_steps < steps:
             for batch in loader:
                 n_tokens = batch["batch"].n_tokens
                 arguments = {name: value.to(engine.device, non_blocking=True) for name, value in batch.items()}
-                loss = engine(**arguments)
-                engine.backward(loss)
+                loss = passes.run(arguments)
                 at_boundary = engine.is_gradient_accumulation_boundary()
                 watch.step(engine)
                 pace.documents += len(batch["weights"])
-                curve.add(loss.detach(), n_tokens)
+                curve.add(loss, n_tokens)
                 if at_boundary:
                     bar.update(1)
                     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
@@ -26,6 +26,7 @@ from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, s
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
+from teleclass.runtime.parquet import read_rows
 from teleclass.runtime.workplace import Workplace
 
 HEAD_DOCUMENTS = 1024
@@ -50,13 +51,12 @@ def run(
 
     folder = find_model(training.model)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    table = pd.read_parquet(work.artifacts.path("training_set"))
     label_model = LabelModel.load(work.artifacts.path("label_model"))
     classifier = LabelMatchingClassifier.from_backbone(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(table, data, tokenizer, training.max_tokens, is_packed)
+    documents = training_documents(work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
@@ -81,10 +81,15 @@ def run(
     engine = make_engine(classifier, settings)
     pace = Pace()
     curve = LearningCurve(work, training.log_every)
-    name_of = table["document"].astype(str).to_numpy().__getitem__
+
+    def name_of(row: int) -> str:
+        names = (name for batch in read_rows(work.artifacts.path("training_set"), ["document"])
+                 for name in batch.column(0).to_pylist())  # fmt: skip
+        return str(next(islice(names, row, None)))
+
     train_until(engine, documents, batches, steps, training, settings, curve, pace, name_of)
     for number in range(1, training.self_training_rounds + 1):
-        documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
+        documents = _relabelled(work, engine, data, documents, label_model, relabelling, number)
         train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace, name_of)
     metrics = _summary(work, engine, documents, settings, curve, pace)
     metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
@@ -158,7 +163,6 @@ def _relabelled(
     engine: Any,
     data: Dataset,
     documents: TrainingDocuments,
-    table: pd.DataFrame,
     label_model: LabelModel,
     relabelling: Relabelling,
     number: int,
@@ -166,7 +170,7 @@ def _relabelled(
     """The documents with new labels for those of the corpus; every rank scores its share and decodes all."""
     from teleclass.model.inference import forward_batches
 
-    own = np.flatnonzero(table["source"] == "corpus")
+    own = np.flatnonzero(documents.is_corpus)
     mine = own[work.ranks.rank :: work.ranks.world_size]
     engine.module.eval()
     scored = forward_batches(
