@@ -1,12 +1,12 @@
 # make run: the experiment on the embedded sample; make test: the tests; make bench: speed beside what else one would
-# take. Each makes the environment first.
+# take; make faults: the long fault tests. Each makes the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 FILES := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: run test bench env lint clean
+.PHONY: run test bench faults env lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready
@@ -17,6 +17,9 @@ test: $(VENV)/.test-ready lint
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(VENV)/.test-ready
+	$(BIN)/python -m pytest -m faults --timeout 1800 $(ARGS)
 
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .

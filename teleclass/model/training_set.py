@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +54,21 @@ class TrainingDocuments:
             new_positives[row], new_ignored[row] = more, less
         mean = float(new_weights.mean()) or 1.0
         return replace(self, positives=new_positives, ignored=new_ignored, weights=new_weights / mean)
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Labels and weights of all rows, as arrays that :meth:`with_labels` takes."""
+        found = {"weights": self.weights}
+        for name, rows in (("positives", self.positives), ("ignored", self.ignored)):
+            found[name] = np.concatenate([np.zeros(0, dtype=int), *rows])
+            found[f"n_{name}"] = np.array([len(row) for row in rows])
+        return found
+
+    def with_labels(self, labels: Mapping[str, np.ndarray]) -> TrainingDocuments:
+        """A copy with the labels and weights that :meth:`labels` gave."""
+        positives, ignored = (
+            np.split(labels[name], np.cumsum(labels[f"n_{name}"])[:-1]) for name in ("positives", "ignored")
+        )
+        return replace(self, positives=positives, ignored=ignored, weights=labels["weights"])
 
     def __getitem__(self, share: Share) -> dict[str, Any]:
         """The classifier's arguments for one rank's part of a micro-step."""
