@@ -20,9 +20,9 @@ BF16 = {"fp16": {"enabled": False}, "bf16": {"enabled": True}}
 FP16 = {"fp16": {"enabled": True, "loss_scale": 0, "initial_scale_power": 20, "loss_scale_window": 3, "hysteresis": 1}}
 PRECISIONS = {"fp32": FP32, "bf16": BF16, "fp16": FP16}
 LENGTH = (["--training.epochs", "2", "--training.self_training_rounds", "1"], ["--training.epochs", "3"])
-"""Three epochs of 4 steps; a CPU's layer norm does not score documents in fp16, which self-training would ask for."""
-STOPS = [2, 7, 8, 9]
-"""In an epoch, and just before, at and behind the end of one, which is where self-training begins."""
+"""Three epochs of 10 steps; a CPU's layer norm does not score documents in fp16, which self-training would ask for."""
+STOPS = [5, 20, 23]
+"""In an epoch, at the end of one, which is where self-training begins, and in the next."""
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,7 @@ def trained(one_process, tiny_model, unsteady_model, tmp_path_factory):
     return folder, {1: one, 2: two}
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("precision", "n_ranks"), [("fp32", 1), ("fp32", 2), ("bf16", 2), ("fp16", 2)])
 def test_stopped_at_any_step_the_weights_are_the_same_to_the_bit(trained, precision, n_ranks):
     folder, results = trained
     assert results[n_ranks][precision]["parts"] == results[n_ranks][precision]["whole"]
@@ -86,11 +85,10 @@ def test_stopped_at_any_step_the_weights_are_the_same_to_the_bit(trained, precis
     pd.testing.assert_frame_equal(pd.read_csv(whole).drop(columns=varying), pd.read_csv(parts).drop(columns=varying))
 
 
-@pytest.mark.parametrize("n_ranks", [1, 2])
-def test_what_was_compared_differs_from_precision_to_precision_and_overflows(trained, n_ranks):
+def test_what_was_compared_differs_from_precision_to_precision_and_overflows(trained):
     folder, results = trained
-    assert len({found["whole"] for name, found in results[n_ranks].items() if name in PRECISIONS}) == 3
-    curve = pd.read_csv(folder / f"fp16_{n_ranks}" / "whole" / "intermediate" / "learning_curve.csv")
+    assert len({found["whole"] for name, found in results[2].items() if name in PRECISIONS}) == 3
+    curve = pd.read_csv(folder / "fp16_2" / "whole" / "intermediate" / "learning_curve.csv")
     assert curve["skipped_steps"].iloc[-1] > 0
     assert curve["loss_scale"].nunique() > 1
 
@@ -99,8 +97,8 @@ def test_what_was_compared_differs_from_precision_to_precision_and_overflows(tra
 def test_every_stop_says_what_is_saved_and_the_next_run_that_it_goes_on_there(trained, n_ranks):
     said = (trained[0] / f"said_{n_ranks}").read_text()
     for stop in STOPS:
-        assert said.count(f"  stopped after step {stop} of 12, which is saved; the same command goes on there") >= 3
-        assert said.count(f"  goes on after step {stop} of 12\n") >= 3
+        assert said.count(f"  stopped after step {stop} of 30, which is saved; the same command goes on there\n") >= 1
+        assert said.count(f"  goes on after step {stop} of 30\n") >= 1
 
 
 def test_one_rank_goes_on_with_what_two_have_saved(trained):
@@ -109,5 +107,5 @@ def test_one_rank_goes_on_with_what_two_have_saved(trained):
     assert two.keys() == one.keys()
     for name, weights in two.items():
         np.testing.assert_allclose(one[name], weights, atol=1e-5, err_msg=name)
-    assert "  goes on after step 6 of 12, which 2 ranks have saved" in (folder / "said_1").read_text()
+    assert "  goes on after step 6 of 30, which 2 ranks have saved" in (folder / "said_1").read_text()
     assert not (folder / "left" / "parts" / "checkpoints" / ".universal.partial").exists()
