@@ -41,6 +41,10 @@ class ModelError(TeleclassError):
     """A model that cannot be found or read."""
 
 
+class MemoryShortageError(TeleclassError):
+    """A device too small for the least that can be computed at once."""
+
+
 class WorkerError(TeleclassError):
     """A worker process that ended before its work did."""
 

@@ -17,6 +17,7 @@ from teleclass.data.findings import ERROR, OK, WARNING, Finding, Section, as_jso
 from teleclass.data.layout import Layout, find_layout
 from teleclass.data.taxonomy import read_taxonomy
 from teleclass.data.textfile import pairs
+from teleclass.data.texts import Texts
 from teleclass.errors import ModelError, TeleclassError
 from teleclass.estimate import Estimate, estimate, sample
 from teleclass.execution import Phase
@@ -126,7 +127,7 @@ class FolderCheck:
             self._section("classes").findings += check_classes(taxonomy, layout, copy.folder, has_edges)
         if train is None:
             if taxonomy is not None:  # gold needs no documents to have faults
-                alone = Dataset(copy.folder, layout, taxonomy, Corpus([], [], 0))
+                alone = Dataset(copy.folder, layout, taxonomy, Corpus(Texts.of([]), Texts.of([]), 0))
                 copy.read(lambda folder: evaluate.check(replace(alone, folder=folder)))
             return None
         of_train = _documents(copy.folder, layout.train_corpus, *train)
@@ -135,7 +136,7 @@ class FolderCheck:
         self._section("documents").findings += check_documents(of_train, of_test, n_classes)
         if taxonomy is None or (has_test and test is None):
             return None
-        test_ids, test_texts = test or ([], [])
+        test_ids, test_texts = test or (Texts.of([]), Texts.of([]))
         corpus = Corpus(train[0] + test_ids, train[1] + test_texts, len(train[0]))
         data = Dataset(copy.folder, layout, taxonomy, corpus, is_limited=limit is not None)
         for phase in PHASES:
@@ -227,7 +228,7 @@ class FolderCheck:
         findings.append(Finding(OK, text))
 
 
-def _documents(folder: Path, name: str, ids: list[str], texts: list[str]) -> Documents:
+def _documents(folder: Path, name: str, ids: Texts, texts: Texts) -> Documents:
     """Documents with their lines, read once more for these."""
     lines = [line for line, _, _ in pairs(folder / name)]
     return Documents(name, ids, texts, lines[: len(ids)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from teleclass.data.layout import COURSE, Layout
@@ -27,7 +28,11 @@ def read_gold(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> dict[s
     ------
     InputError : a broken line, an unknown class, or a document that stands twice.
     """
-    gold: dict[str, set[int]] = {}
+    return dict(gold_documents(path, taxonomy, mender))
+
+
+def gold_documents(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> Iterator[tuple[str, set[int]]]:
+    """The same one after the other, in the order of the file."""
     line_of: dict[str, int] = {}
     leaving_out = mender.leaving_out()
     for line, document, labels in pairs(path, expected="id<TAB>class,class", mender=mender):
@@ -42,5 +47,4 @@ def read_gold(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> dict[s
                     raise InputError(f"class {number} is not in the class file", path, line)
                 classes.add(taxonomy.position[number])
             if classes:
-                gold[document] = classes
-    return gold
+                yield document, classes

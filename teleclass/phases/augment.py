@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.generated import GeneratedDocument, read_generated
@@ -49,7 +50,7 @@ def run(
     artifacts, taxonomy = work.artifacts, data.taxonomy
     labels = pd.read_parquet(artifacts.path("pseudo_labels"), columns=["row", "class_position", "margin"])
     # Documents without text teach nothing (expand leaves them out): they neither feed a class nor are lent to one.
-    empty = [row for row, text in enumerate(data.corpus.texts[data.corpus.train]) if not text]
+    empty = np.flatnonzero(data.corpus.texts[data.corpus.train].characters == 0)
     labels = labels[~labels["row"].isin(empty)]
     starved = starved_classes(labels["class_position"].to_numpy(), taxonomy.n_classes, augmentation.starved_below)
     asked = work.language_model(llm) if llm.does("generate") else None
@@ -67,8 +68,11 @@ def run(
         LabelModel.load(artifacts.path("label_model")),
         index_paths(taxonomy, decoding.stop_at_inner),
         hungry,
-        set(zip(labels["row"].tolist(), labels["class_position"].tolist(), strict=True))
-        | {(row, node) for row in empty for node in hungry},
+        _pairs(
+            np.concatenate([labels["row"], np.repeat(empty, len(hungry))]),
+            np.concatenate([labels["class_position"], np.tile(np.array(list(hungry), dtype=np.int64), len(empty))]),
+            (data.corpus.n_train, taxonomy.n_classes),
+        ),
         augmentation,
     )
     table = pd.DataFrame([*_nearest(lent, data), *_generated(generated, data)], columns=COLUMNS)
@@ -102,6 +106,11 @@ def check(data: Dataset, augmentation: AugmentationConfig) -> None:
     """Find the faults of the generated documents' files before any work."""
     if augmentation.use_generated:
         read_generated(data.folder, data.layout, data.taxonomy, data.mender)
+
+
+def _pairs(rows: np.ndarray, nodes: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Pairs of document and class as a matrix of bools."""
+    return sparse.csr_matrix((np.ones(len(rows), dtype=bool), (rows.astype(np.int64), nodes.astype(np.int64))), shape)
 
 
 def _generate(

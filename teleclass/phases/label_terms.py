@@ -14,7 +14,7 @@ from teleclass.labelling.class_text import class_views, readable
 from teleclass.labelling.key_terms import ClassTerms, key_term_requests, key_terms_of
 from teleclass.labelling.phrases import PhraseConfig, mine_terms
 from teleclass.labelling.prompting import read_prompt
-from teleclass.labelling.similarity import unit
+from teleclass.labelling.similarity import sample_rows, unit
 from teleclass.model.embedding import EncoderConfig, embed
 from teleclass.runtime.console import log
 from teleclass.runtime.llm import LanguageModel, LlmConfig
@@ -89,11 +89,14 @@ def mined_terms(
         rows = embed([*terms, *names], encoder, scratch)
         return rows[: len(terms)] @ rows[len(terms) :].T
 
+    rows = sample_rows(corpus.n_train, phrases.max_documents)
     found = class_terms(
-        mine_terms(corpus.texts[corpus.train], phrases), memberships, taxonomy, similarity_of, enrichment
-    )
+        mine_terms(corpus.texts[rows], phrases), sparse.csr_matrix(memberships[rows]), taxonomy, similarity_of,
+        enrichment,
+    )  # fmt: skip
     mined = {node: [term for term, _ in terms] for node, terms in found.items()}
-    return mined, f"corpus terms mined for {len(mined)} classes"
+    part = f" in {len(rows):,} documents" if len(rows) < corpus.n_train else ""
+    return mined, f"corpus terms mined for {len(mined)} classes{part}"
 
 
 def check(data: Dataset, llm: LlmConfig) -> None:
