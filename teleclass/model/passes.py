@@ -136,7 +136,7 @@ def split(arguments: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
     parts = []
     for first in range(number):
         rows = np.arange(first, n_documents, number) if first < n_documents else np.zeros(1, dtype=np.int64)
-        part = {name: _chosen(value, rows) for name, value in arguments.items()}
+        part: dict[str, Any] = {name: _chosen(value, rows) for name, value in arguments.items()}
         if first >= n_documents:
             part["weights"] = torch.zeros_like(part["weights"])
         parts.append(part)
