@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--one", type=Path, nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(*options.one, not options.no_encoder)))
+        print(json.dumps(measure(options.one[0], options.one[1], options.one[2], not options.no_encoder)))
         return
     results = []
     for n_documents in options.documents:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig
 from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
@@ -70,11 +72,13 @@ STOPPED = "stopped before it was done the last time"
 def read_and_check(phases: Sequence[Phase], config: ExperimentConfig, ranks: Ranks) -> Dataset:
     """Read the data and find the faults of every phase's input, before any work.
 
+    With ``repair`` the data set's ``mender`` knows afterwards what was mended.
+
     Raises
     ------
-    TeleclassError : the first fault.
+    TeleclassError : the first fault that is not mended.
     """
-    data = read_dataset(config.data_folder, config.max_documents or None)
+    data = read_dataset(config.data_folder, config.max_documents or None, Mender(config.repair))
     for phase in phases:
         phase.check(config, data, ranks)
     return data
@@ -172,6 +176,16 @@ def decide(
     return decisions
 
 
+def shared_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset) -> list[Phase]:
+    """The phases before the first one that the seed has a part in: several seeds share their results."""
+    ranks, other = Ranks.from_environment(), replace(config, seed=config.seed + 1)
+
+    def is_shared(phase: Phase) -> bool:
+        return bool(phase.depends_on(config, data, ranks) == phase.depends_on(other, data, ranks))
+
+    return list(takewhile(is_shared, phases))
+
+
 def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing: list[str]) -> str:
     """Why a phase has to be done, in words; empty where it is fresh."""
     if found is None:
@@ -191,7 +205,8 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
     if "version" in changed:
         reasons.append("the method changed with teleclass")
     if not reasons:
-        reasons = [f"follows {name.removeprefix('input ')}" for name in parts if name in changed]
+        before = [name.removeprefix("input ") for name in parts if name in changed]
+        reasons = [f"follows {', '.join(before)}"] if before else []
     return "; ".join(reasons) or "inputs or options changed"
 
 

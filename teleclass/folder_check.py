@@ -99,10 +99,15 @@ class FolderCheck:
         if file is not None and Path(file).is_relative_to(self.config.data_folder):
             file = str(Path(file).relative_to(self.config.data_folder))
         finding = Finding.of_error(error, file)
+        repair = getattr(error, "repair", "")
+        mended = f"--repair mends it: {repair}" if repair else ""
+        if repair and self.config.repair:
+            return replace(finding, kind=WARNING, advice=f"mended by --repair: {repair}")
         if layout is not None and file == layout.classes:
-            return replace(
-                finding, advice="mend this first: the line was left out, and other errors may follow from it"
-            )
+            first = "mend this first: the line was left out, and other errors may follow from it"
+            return replace(finding, advice=f"{first}; {mended}" if mended else first)
+        if mended:
+            return replace(finding, advice=mended)
         if isinstance(error, ModelError) and not self.is_model_chosen:
             return replace(finding, kind=WARNING, advice="tokens are not counted; name a model with --model")
         return finding

@@ -25,7 +25,7 @@ from teleclass.runtime.launcher import launch, ranks_to_launch
 from teleclass.runtime.llm import llm_print
 from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
 from teleclass.runtime.summary import log_table, metric_lines, phase_table
-from teleclass.runtime.tracking import Tracker, tracking_uri
+from teleclass.runtime.tracking import Tracker, shown_uri
 from teleclass.runtime.workplace import Workplace
 from teleclass.sections import card_options, label_options, relabelling
 from teleclass.sweep import run_seeds
@@ -163,16 +163,21 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
     data = read_and_check(PHASES, config, ranks)
     _make_folder(config)
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
+    repairs = data.mender.summary(data.folder)
+    for line in repairs:
+        log.info("repaired %s", line)
     if ranks.world_size > 1:
         ranks.connect()
-    tracker = Tracker(config.tracking)
+    tracker = Tracker(config.tracking, Path(config.output_dir))
     work = Workplace(Artifacts(Path(config.output_dir)), ranks, tracker, config.seed)
     status = "FAILED"
     with signals_raise():
         try:
             tags = run_tags(ranks) | {"preset": config.preset}
+            tags |= {"repairs": "; ".join(repairs)} if repairs else {}
             if ranks.is_first:
                 tracker.start(flatten(config), tags)
+                tracker.metrics({"data/repairs": float(len(data.mender.repairs))} if config.repair else {})
                 with work.artifacts.writing("config") as partial:
                     partial.write_text(to_yaml(config), "utf-8")
                 tracker.artifact(work.artifacts.path("config"))
@@ -241,9 +246,7 @@ class TELEClassPipeline:
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
         if self.config.seeds and not self.config.dry_run:
             data = read_and_check(PHASES, self.config, Ranks())
-            first, metrics = run_seeds(
-                self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids
-            )
+            first, metrics = run_seeds(self.config, to_arguments(self._options), PHASES, data, n_ranks, self.device_ids)
             return ExperimentResult(Path(self.config.output_dir), first.path("submission"), metrics)
         if self.config.dry_run or (n_ranks == 1 and not self.device_ids):
             return run_pipeline(self.config, n_ranks)
@@ -279,6 +282,6 @@ def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, f
     log_table(phase_table(work.timings, total))
     lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
              f"{work.artifacts.path('submission')}"]  # fmt: skip
-    if work.tracker.run_id:
-        lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
+    if work.tracker.run_id and work.tracker.journal is None:
+        lines.append(f"MLflow run {work.tracker.run_id} in {shown_uri()}; look at it with: teleclass ui")
     log.info("%s", "\n".join(lines))

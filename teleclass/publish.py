@@ -27,7 +27,7 @@ def publish_model(work: Workplace, taxonomy: Taxonomy, is_wanted: bool, register
     register : a name in the model registry, or empty.
     """
     is_new = not set(MADE_BY) <= set(work.reused)
-    if not work.tracker.run_id or not (register or (is_wanted and is_new)):
+    if not work.tracker.is_on or not (register or (is_wanted and is_new)):
         return
     package = Path(__file__).parent
     path = taxonomy.first_path(taxonomy.leaves[0])

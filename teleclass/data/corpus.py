@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from teleclass.data.layout import Layout
+from teleclass.data.mending import STRICT, Mender
 from teleclass.data.textfile import pairs
 from teleclass.data.texts import TextBuilder, Texts
 from teleclass.errors import InputError
@@ -63,38 +64,41 @@ class Corpus:
         return f"{self.n_train:,} training and {self.n_test:,} test documents{empty}"
 
 
-def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None) -> Corpus:
+def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None, mender: Mender = STRICT) -> Corpus:
     """Read both corpora; the test corpus may be absent.
 
     Parameters
     ----------
     max_documents : the first so many of each file alone.
+    mender : leaves out lines without an id and all but the first of one id, where it mends.
 
     Raises
     ------
     InputError : a missing or broken file, or a document id that stands twice in a file.
     """
-    train_ids, train_texts = read_documents(data_dir / layout.train_corpus, max_documents)
+    train_ids, train_texts = read_documents(data_dir / layout.train_corpus, max_documents, mender)
     test_file = data_dir / layout.test_corpus
     if not test_file.exists():
         return Corpus(train_ids, train_texts, len(train_ids))
-    test_ids, test_texts = read_documents(test_file, max_documents)
+    test_ids, test_texts = read_documents(test_file, max_documents, mender)
     return Corpus(train_ids + test_ids, train_texts + test_texts, len(train_ids))
 
 
-def read_documents(path: Path, limit: int | None = None) -> tuple[Texts, Texts]:
+def read_documents(path: Path, limit: int | None = None, mender: Mender = STRICT) -> tuple[Texts, Texts]:
     """Ids and texts of one file, the first ``limit`` of them; else as :func:`read_corpus`."""
     ids, texts = TextBuilder(), TextBuilder(path)
     line_of: dict[str, int] = {}
-    for line, number, text in pairs(path):
-        if not number:
-            raise InputError("the document has no id before the tab", path, line)
-        if number in line_of:
-            raise InputError(f"document id {number!r} stands already in line {line_of[number]}", path, line)
-        line_of[number] = line
-        if limit is None or len(ids) < limit:
-            ids.add(number)
-            texts.add(text[:MAX_CHARACTERS], line)
+    leaving_out = mender.leaving_out()
+    for line, number, text in pairs(path, mender=mender):
+        with leaving_out:
+            if not number:
+                raise InputError("the document has no id before the tab", path, line)
+            if number in line_of:
+                raise InputError(f"document id {number!r} stands already in line {line_of[number]}", path, line)
+            line_of[number] = line
+            if limit is None or len(ids) < limit:
+                ids.add(number)
+                texts.add(text[:MAX_CHARACTERS], line)
     if not len(ids):
         raise InputError("holds no document", path)
     return ids.texts(), texts.texts()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from teleclass.errors import NotFiniteLoss
 from teleclass.model.rank_batches import RankBatches
 from teleclass.model.training_set import TrainingDocuments
 from teleclass.runtime.console import progress
@@ -36,6 +38,9 @@ class TrainingConfig:
         train without padding where the model's kind allows it.
     self_training_rounds
         further passes, each after the training documents were labelled anew by classifier and label model together.
+    max_skipped_steps
+        optimizer steps that may be skipped one after the other as their gradients are not finite, before the training
+        stops; finding the loss scale of fp16 takes up to 32.
     """
 
     model: str = "bundled"
@@ -46,6 +51,7 @@ class TrainingConfig:
     log_every: int = 10
     packed: bool = True
     self_training_rounds: int = 0
+    max_skipped_steps: int = 40
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -56,6 +62,8 @@ class TrainingConfig:
             raise ValueError("training.self_training_rounds must be 0 or more")
         if self.log_every < 1:
             raise ValueError("training.log_every must be 1 or more")
+        if self.max_skipped_steps < 0:
+            raise ValueError("training.max_skipped_steps must be 0 or more")
 
 
 @dataclass
@@ -76,18 +84,30 @@ def train_until(
     settings: ResolvedDsConfig,
     curve: LearningCurve,
     pace: Pace,
+    name_of: Callable[[int], str],
 ) -> None:
-    """Train until the engine has taken so many steps in all, with as many documents a pass as fit into memory."""
+    """Train until the engine has taken so many steps in all, with as many documents a pass as fit into memory.
+
+    Parameters
+    ----------
+    name_of : the id of the document in a row of the training set, for errors.
+
+    Raises
+    ------
+    TeleclassError : the loss is not finite, too many steps were skipped, or a document alone does not fit into memory.
+    """
     import torch
     from torch.utils.data import DataLoader
 
+    from teleclass.model.numbers import StepWatch
     from teleclass.model.passes import Passes
 
     on_gpu = engine.device.type == "cuda"
     workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
+    watch = StepWatch(batches, training.max_skipped_steps, settings.precision_used, name_of)
     loader: DataLoader = DataLoader(
         documents,  # type: ignore[arg-type]  # anything with __getitem__ will do
-        sampler=batches,
+        sampler=watch,
         batch_size=None,
         num_workers=workers,
         pin_memory=on_gpu,
@@ -105,12 +125,15 @@ def train_until(
                 arguments = {name: value.to(engine.device, non_blocking=True) for name, value in batch.items()}
                 loss = passes.run(arguments)
                 at_boundary = engine.is_gradient_accumulation_boundary()
-                engine.step()
+                watch.step(engine)
                 pace.documents += len(batch["weights"])
                 curve.add(loss, n_tokens)
                 if at_boundary:
                     bar.update(1)
-                    curve.step(engine, loss_scaling=settings.precision_used == "fp16")
+                    try:
+                        curve.step(engine, loss_scaling=settings.precision_used == "fp16")
+                    except NotFiniteLoss as error:
+                        raise watch.explain(error, engine, documents, curve.work.ranks) from None
                     if engine.global_steps >= steps:
                         break
             batches.epoch += 1

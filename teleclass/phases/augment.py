@@ -10,6 +10,7 @@ from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.generated import GeneratedDocument, read_generated
+from teleclass.data.spreadsheet import guarded
 from teleclass.labelling.augmentation import AugmentationConfig, NearestDocument, nearest_documents, starved_classes
 from teleclass.labelling.decoding import DecodingConfig
 from teleclass.labelling.generation import (
@@ -53,7 +54,7 @@ def run(
     labels = labels[~labels["row"].isin(empty)]
     starved = starved_classes(labels["class_position"].to_numpy(), taxonomy.n_classes, augmentation.starved_below)
     asked = work.language_model(llm) if llm.does("generate") else None
-    generated = read_generated(data.folder, data.layout, taxonomy) if augmentation.use_generated else []
+    generated = read_generated(data.folder, data.layout, taxonomy, data.mender) if augmentation.use_generated else []
     way = f"{len(generated):,} generated documents read" if generated else "no language model: nearest documents alone"
     if not generated and asked is not None:
         generated, way = _generate(work, data, labels, starved, asked, augmentation, generation, llm)
@@ -104,7 +105,7 @@ def run(
 def check(data: Dataset, augmentation: AugmentationConfig) -> None:
     """Find the faults of the generated documents' files before any work."""
     if augmentation.use_generated:
-        read_generated(data.folder, data.layout, data.taxonomy)
+        read_generated(data.folder, data.layout, data.taxonomy, data.mender)
 
 
 def _pairs(rows: np.ndarray, nodes: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
@@ -181,7 +182,8 @@ def _reached(
         "written": [node for document in generated for node in document.path],
         "lent": [one.node for one in lent],
     }
-    table = pd.DataFrame({"class": taxonomy.ids, "name": taxonomy.names, "level": taxonomy.levels})
+    names = [guarded(name) for name in taxonomy.names]
+    table = pd.DataFrame({"class": taxonomy.ids, "name": names, "level": taxonomy.levels})
     for name, nodes in counts.items():
         table[name] = np.bincount(np.asarray(nodes, dtype=np.int64), minlength=taxonomy.n_classes)
     table["total"] = table[list(counts)].sum(axis=1)

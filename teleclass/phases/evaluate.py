@@ -11,6 +11,8 @@ import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.gold import gold_documents, gold_file, read_gold
+from teleclass.data.spreadsheet import guarded, unguarded
+from teleclass.errors import TeleclassError
 from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
 from teleclass.labelling.label_sets import LabelSets
 from teleclass.labelling.metrics import (
@@ -63,7 +65,7 @@ def run(work: Workplace, data: Dataset, card: CardOptions) -> dict[str, float]:
     else:
         work.notes.append("no gold labels given")
     with artifacts.writing("class_metrics") as partial:
-        pd.DataFrame(by_class).to_csv(partial, index=False)
+        _for_spreadsheets(pd.DataFrame(by_class)).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
     _write_report(work, _run_values(work, data, metrics, predictions, against), card)
@@ -177,7 +179,7 @@ def check(data: Dataset) -> None:
     for split in ("train", "test"):
         path = gold_file(data.folder, data.layout, split)
         if path.exists():
-            for _ in gold_documents(path, data.taxonomy):
+            for _ in gold_documents(path, data.taxonomy, data.mender):
                 pass
 
 
@@ -214,7 +216,7 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
         path = gold_file(data.folder, data.layout, split)
         if not path.exists():
             continue
-        gold = read_gold(path, data.taxonomy)
+        gold = read_gold(path, data.taxonomy, data.mender)
         ids = data.corpus.ids[rows]
         known = set(ids)
         found.append(
@@ -230,6 +232,34 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
     return found
 
 
+def evaluate_labels(data: Dataset, labels: Mapping[str, set[int]], split: str) -> dict[str, float]:
+    """Metrics of label sets that came from elsewhere, over the documents of a split that have gold.
+
+    Parameters
+    ----------
+    labels : class positions by document id; a document without any counts as wrong.
+    split : "train" or "test".
+
+    Returns
+    -------
+    metrics by name, as ``test/example_f1``.
+
+    Raises
+    ------
+    TeleclassError : the split has no gold.
+    """
+    gold = gold_of(data, split)
+    if not len(gold.rows):
+        path = gold_file(data.folder, data.layout, split)
+        raise TeleclassError(f"{path} has no gold for a document of the {split} corpus; name another --split")
+    first = 0 if split == "train" else data.corpus.n_train
+    chosen = [labels.get(document, set()) for document in data.corpus.ids[first + gold.rows]]
+    found = set_metrics(chosen, gold.labels.as_sets, data.taxonomy)
+    found["path_consistency"] = path_consistency(chosen, data.taxonomy)
+    counts = {"documents_with_gold": float(len(gold.rows)), "documents_with_labels": float(sum(map(bool, chosen)))}
+    return {f"{split}/{name}": value for name, value in (found | counts).items()}
+
+
 def gold_digest(data: Dataset) -> list[str]:
     """SHA-256 of the gold files that exist."""
     files = [gold_file(data.folder, data.layout, split) for split in ("train", "test")]
@@ -243,5 +273,10 @@ def read_metrics(artifacts: Artifacts) -> dict[str, float]:
 
 def read_table(artifacts: Artifacts, name: str) -> dict[str, list]:
     """A table by class or by level as columns; empty where there was no gold."""
-    table = pd.read_csv(artifacts.path(name))
+    # As they stand: a class may be called "NA" or "007".
+    table = pd.read_csv(artifacts.path(name), converters={"name": unguarded})
     return {} if table.empty else table.to_dict(orient="list")
+
+
+def _for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(name=table["name"].map(guarded)) if "name" in table else table

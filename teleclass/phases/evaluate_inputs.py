@@ -80,7 +80,7 @@ def gold_of(data: Dataset, split: str) -> Gold:
     if path.exists():
         own = data.corpus.train if split == "train" else slice(data.corpus.n_train, len(data.corpus))
         row_of = {document: row for row, document in enumerate(data.corpus.ids[own])}
-        for document, labels in gold_documents(path, data.taxonomy):
+        for document, labels in gold_documents(path, data.taxonomy, data.mender):
             if document in row_of:
                 rows.append(row_of[document])
                 sizes.append(len(labels))

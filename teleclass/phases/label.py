@@ -10,6 +10,7 @@ from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.errors import TeleclassError
 from teleclass.labelling.affinity import EnrichmentConfig
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.core_classes import AnnotationConfig
@@ -109,6 +110,13 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
         labels = decode_labels(taxonomy, training, model, paths, options.decoding, annotations)
     labels, refined = _refined(data, training, vectors, model, paths, labels, core, agreement, terms, options)
 
+    finite = np.isfinite(labels.confidence + labels.margin[labels.sets.rows])
+    if not finite.all():
+        lost = np.unique(labels.sets.rows[~finite])
+        raise TeleclassError(
+            f"{len(lost):,} documents have pseudo labels without a finite score, the first is "
+            f"{corpus.ids[int(lost[0])]!r}; encode again with --force encode"
+        )
     with artifacts.writing("label_model") as partial:
         model.save(partial)
     with artifacts.writing("class_terms") as partial:

@@ -28,7 +28,7 @@ def written_terms(
     terms = ClassTerms(given=dict(taxonomy.keywords))
     without = [node for node in range(taxonomy.n_classes) if node not in taxonomy.keywords]
     ways = [f"keywords given for {len(terms.given)} classes"] if terms.given else []
-    published = read_llm_terms(data.folder, taxonomy)
+    published = read_llm_terms(data.folder, taxonomy, data.mender)
     if published is not None:
         terms.written = {node: published[node] for node in without if node in published}
         if terms.written:
@@ -77,7 +77,7 @@ def mined_terms(
     ----------
     memberships : (training documents, C), pseudo labels.
     """
-    published = read_corpus_terms(data.folder, data.taxonomy)
+    published = read_corpus_terms(data.folder, data.taxonomy, data.mender)
     if published is not None:
         return published, f"corpus terms of {len(published)} classes read from enrichment.txt"
     if not enrichment.corpus_terms:
@@ -101,8 +101,8 @@ def mined_terms(
 
 def check(data: Dataset, llm: LlmConfig) -> None:
     """Read what could be faulty before any work: published terms, and the user's prompts."""
-    read_llm_terms(data.folder, data.taxonomy)
-    read_corpus_terms(data.folder, data.taxonomy)
+    read_llm_terms(data.folder, data.taxonomy, data.mender)
+    read_corpus_terms(data.folder, data.taxonomy, data.mender)
     for task in ("enrich", "annotate", "generate"):
         if llm.does(task):
             read_prompt(task, Path(llm.prompts) if llm.prompts else None)

@@ -181,15 +181,21 @@ def _decode_all(
             posterior = posterior_of(rows)
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals
-            decoded = decoder.decode(posterior, multiplicity)
+            margins = path_margins(posterior)
             documents = list(ids[rows])
+            if len(lost := np.flatnonzero(~np.isfinite(margins))):
+                raise TeleclassError(
+                    f"document {documents[int(lost[0])]!r} has no finite score of label model and classifier; "
+                    "encode and train again with --force encode"
+                )
+            decoded = decoder.decode(posterior, multiplicity)
             classes = [[taxonomy.ids[node] for node in labels] for labels in decoded]
             labelled, classified = best_paths(label_model, embeddings[rows], logits[rows], paths)
             predictions.add(
                 document=documents,
                 classes=classes,
                 scores=(marginals[decoded.rows, decoded.classes].astype(np.float64), decoded.starts),
-                margin=path_margins(posterior).astype(np.float64),
+                margin=margins.astype(np.float64),
                 label_model_path=[of_path[path] for path in labelled],
                 classifier_path=[of_path[path] for path in classified],
             )

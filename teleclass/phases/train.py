@@ -18,7 +18,8 @@ from teleclass.labelling.self_training import relabel
 from teleclass.model.rank_batches import RankBatches
 from teleclass.model.sources import find_model
 from teleclass.model.training import Pace, TrainingConfig, train_until
-from teleclass.model.training_set import TrainingDocuments, training_documents
+from teleclass.model.training_set import TrainingDocuments, document_id, training_documents
+from teleclass.model.weights import check_model
 from teleclass.runtime.console import log, progress, quiet_libraries
 from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, share_cores
 from teleclass.runtime.distributed import import_deepspeed
@@ -47,13 +48,14 @@ def run(
     share_cores(device, ranks.local_world_size)
 
     folder = find_model(training.model)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     label_model = LabelModel.load(work.artifacts.path("label_model"))
     classifier = LabelMatchingClassifier.from_backbone(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed)
+    training_set = work.artifacts.path("training_set")
+    documents = training_documents(training_set, data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
@@ -78,10 +80,14 @@ def run(
     engine = make_engine(classifier, settings)
     pace = Pace()
     curve = LearningCurve(work, training.log_every)
-    train_until(engine, documents, batches, steps, training, settings, curve, pace)
+
+    def name_of(row: int) -> str:
+        return document_id(training_set, row)
+
+    train_until(engine, documents, batches, steps, training, settings, curve, pace, name_of)
     for number in range(1, training.self_training_rounds + 1):
         documents = _relabelled(work, engine, data, documents, label_model, relabelling, number)
-        train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
+        train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace, name_of)
     metrics = _summary(work, engine, documents, settings, curve, pace)
     metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
     _save(work, engine, classifier, tokenizer, data)
@@ -120,7 +126,7 @@ class Relabelling:
 
 def check(data: Dataset, training: TrainingConfig, ds_file: Path, world_size: int) -> None:
     """Find the model and read the DeepSpeed file before any work."""
-    find_model(training.model)
+    check_model(find_model(training.model))
     resolve_ds_config(
         read_ds_config(ds_file), world_size=world_size, total_steps=1, supports=lambda _: True, path=ds_file
     )

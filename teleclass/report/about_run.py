@@ -84,7 +84,7 @@ def _cut(run: RunValues) -> str:
 
 
 def decisions_section(run: RunValues) -> Section:
-    found = decisions(run.phases)
+    found = decisions(run.phases, run.repairs)
     fallbacks = sum(one.is_fallback for one in found)
     says = "What the phases chose by themselves, and why."
     if fallbacks:

@@ -69,6 +69,11 @@ class RunValues:
     agreement_by_level: list[float]
     gold: AgainstGold | None = field(default=None)
 
+    @property
+    def repairs(self) -> list[str]:
+        """What was mended in the data folder, a sentence a file."""
+        return self.data.mender.summary(self.data.folder)
+
     def name(self, node: int) -> str:
         """A class's name as it is read."""
         return self.data.taxonomy.names[node].replace("_", " ")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from teleclass.errors import TeleclassError
+from teleclass.errors import NotFiniteLoss
 from teleclass.runtime.workplace import Workplace
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "loss_scale", "skipped_steps", "tokens_per_second")
@@ -46,7 +46,7 @@ class LearningCurve:
 
         Raises
         ------
-        TeleclassError : the loss is not finite.
+        NotFiniteLoss : the loss is not finite, on all ranks alike.
         """
         step = engine.global_steps
         if step % self.every and step > 1:
@@ -57,9 +57,7 @@ class LearningCurve:
         everyone = self.work.ranks.gather((mine, self._tokens))
         self.last = float(np.mean([loss for loss, _ in everyone]))
         if not np.isfinite(self.last):
-            raise TeleclassError(
-                f"the training loss is {self.last} at step {step}; lower optimizer.params.lr in the DeepSpeed file"
-            )
+            raise NotFiniteLoss(self.last, step)
         now = time.perf_counter()
         norm = engine.get_global_grad_norm()
         point = {
