@@ -218,7 +218,8 @@ def main() -> None:
     parser.add_argument("--one", type=Path, nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one[0], options.one[1], options.one[2], not options.no_encoder)))
+        data_dir, model, output = options.one
+        print(json.dumps(measure(data_dir, model, output, with_encoder=not options.no_encoder)))
         return
     results = []
     for n_documents in options.documents:

@@ -33,6 +33,8 @@ class Phase:
     version : raised when the phase's results change for the same inputs.
     every_rank : whether all ranks run it, or rank 0 alone while the others wait.
     check : finds faults of its input before any work.
+    layout : what decides the result too, but lets a run with another one go on from what an unfinished one has left.
+    leftovers : artifacts that only help to go on with an unfinished run; removed when the phase is complete.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Phase:
     version: int = 1
     every_rank: bool = False
     check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
+    layout: Callable[[Ranks], Any] = lambda ranks: None
+    leftovers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Decision:
     Attributes
     ----------
     fingerprint : what its marker must carry to be fresh.
+    lineage : the same without the phase's layout.
     parts : what the fingerprint was made of, digested one by one, to tell later what changed.
     reusable : the marker of the phase where it is fresh, else None.
     reason : why it is to do; empty where it is fresh.
@@ -60,6 +65,7 @@ class Decision:
 
     phase: Phase
     fingerprint: str
+    lineage: str
     parts: dict[str, str]
     reusable: Marker | None
     reason: str
@@ -122,6 +128,8 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             tracker.metrics(marker.metrics)
             tracker.tags(marker.tags)
             tracker.flush()
+            for name in phase.leftovers:
+                work.artifacts.discard(name)
     tracker.tags({"reused_phases": ", ".join(work.reused) or "none"})
     return metrics
 
@@ -150,11 +158,13 @@ def decide(
     for phase in phases:
         needs = {name: prints[name] for name in phase.inputs}
         own = _plain(phase.depends_on(config, data, ranks))
-        print_ = fingerprint(
+        lineage = fingerprint(
             phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
         )
+        layout = phase.layout(ranks)
+        print_ = lineage if layout is None else fingerprint(lineage=lineage, layout=layout)
         parts = {"version": str(phase.version), "max_documents": str(config.max_documents)}
-        parts |= {"options": fingerprint(own=own)}
+        parts |= {"options": fingerprint(own=own)} | ({} if layout is None else {"layout": fingerprint(layout=layout)})
         parts |= {f"file {role}": digest for role, digest in files.items()}
         parts |= {f"input {made_by[name]}": digest for name, digest in needs.items()}
         prints.update(dict.fromkeys(phase.outputs, print_))
@@ -172,7 +182,7 @@ def decide(
                 reason = f"follows {rewritten[folders[0]]}"
         if reason:
             rewritten |= {artifacts.path(name): phase.name for name in phase.outputs}
-        decisions.append(Decision(phase, print_, parts, None if reason else found, reason))
+        decisions.append(Decision(phase, print_, lineage, parts, None if reason else found, reason))
     return decisions
 
 
@@ -202,6 +212,8 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
         reasons.append("max_documents changed")
     if "options" in changed:
         reasons.append("options changed")
+    if "layout" in changed:
+        reasons.append("number of ranks changed")
     if "version" in changed:
         reasons.append("the method changed with teleclass")
     if not reasons:
@@ -218,6 +230,7 @@ def _run_phase(
     work.notes.clear()
     work.tags.clear()
     work.is_reusable = True
+    work.lineage = ranks.from_first(decision.lineage if decision else "")
     work.worker_peak = MemoryPeak(0.0, 0.0)
     reset_gpu_peak()
     reset_halvings()

@@ -80,12 +80,14 @@ PHASES = (
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
             c.training.packed,
-            file_digest(c.deepspeed_file), ranks.world_size,
+            file_digest(c.deepspeed_file),
             [c.training.self_training_rounds, relabelling(c)] if c.training.self_training_rounds else [],
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
         version=3,
+        layout=lambda ranks: ranks.world_size,
+        leftovers=("checkpoints",),
     ),
     Phase(
         "predict",
@@ -195,7 +197,7 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
             ranks.barrier()
         except (KeyboardInterrupt, Stopped):
             status = "KILLED"
-            log.info("stopped; the same command goes on from the last completed phase")
+            log.info("stopped; the same command goes on from what is complete")
             raise
         except TeleclassError as error:
             if not ranks.is_first:  # rank 0's are printed by main

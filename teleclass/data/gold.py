@@ -31,9 +31,7 @@ def read_gold(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> dict[s
     return dict(gold_documents(path, taxonomy, mender))
 
 
-def gold_documents(
-    path: Path, taxonomy: Taxonomy, mender: Mender = STRICT
-) -> Iterator[tuple[str, set[int]]]:
+def gold_documents(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> Iterator[tuple[str, set[int]]]:
     """The same one after the other, in the order of the file."""
     line_of: dict[str, int] = {}
     leaving_out = mender.leaving_out()

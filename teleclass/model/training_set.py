@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,21 @@ class TrainingDocuments:
         new_weights[rows] = weights
         mean = float(new_weights.mean()) or 1.0
         return replace(self, positives=new_positives, ignored=new_ignored, weights=new_weights / mean)
+
+    def labels(self) -> dict[str, np.ndarray]:
+        """Labels and weights of all rows, as arrays that :meth:`with_labels` takes."""
+        return {
+            "weights": self.weights,
+            "positives": self.positives.flat,
+            "positives_starts": self.positives.starts,
+            "ignored": self.ignored.flat,
+            "ignored_starts": self.ignored.starts,
+        }
+
+    def with_labels(self, labels: Mapping[str, np.ndarray]) -> TrainingDocuments:
+        """A copy with the labels and weights that :meth:`labels` gave."""
+        positives, ignored = (Ragged(labels[name], labels[f"{name}_starts"]) for name in ("positives", "ignored"))
+        return replace(self, positives=positives, ignored=ignored, weights=labels["weights"])
 
     def __getitem__(self, share: Share) -> dict[str, Any]:
         """The classifier's arguments for one rank's part of a micro-step."""

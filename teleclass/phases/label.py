@@ -110,13 +110,7 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
         labels = decode_labels(taxonomy, training, model, paths, options.decoding, annotations)
     labels, refined = _refined(data, training, vectors, model, paths, labels, core, agreement, terms, options)
 
-    finite = np.isfinite(labels.confidence + labels.margin[labels.sets.rows])
-    if not finite.all():
-        lost = np.unique(labels.sets.rows[~finite])
-        raise TeleclassError(
-            f"{len(lost):,} documents have pseudo labels without a finite score, the first is "
-            f"{corpus.ids[int(lost[0])]!r}; encode again with --force encode"
-        )
+    _refuse_lost(data, labels)
     with artifacts.writing("label_model") as partial:
         model.save(partial)
     with artifacts.writing("class_terms") as partial:
@@ -195,6 +189,23 @@ def decode_labels(
         sets.append(decoded)
         confidence.append(paths.marginals(posterior)[decoded.rows, decoded.classes])
     return Labels(LabelSets.joined(sets), np.concatenate([*confidence, np.zeros(0, np.float32)]), margin)
+
+
+def _refuse_lost(data: Dataset, labels: Labels) -> None:
+    """Stop at documents whose labels have no finite score.
+
+    Raises
+    ------
+    TeleclassError : names the first of them.
+    """
+    lost = np.union1d(
+        np.flatnonzero(~np.isfinite(labels.margin)), np.unique(labels.sets.rows[~np.isfinite(labels.confidence)])
+    )
+    if len(lost):
+        raise TeleclassError(
+            f"{len(lost):,} documents have pseudo labels without a finite score, the first is "
+            f"{data.corpus.ids[int(lost[0])]!r}; encode again with --force encode"
+        )
 
 
 def write_labels(path: Path, data: Dataset, labels: Labels) -> None:

@@ -32,6 +32,7 @@ class Workplace:
     tags : what a phase decided, for MLflow's tags.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     timings : the phases that are behind us, in order.
+    lineage : the running phase's fingerprint without its layout; what it left unfinished is of use if this is the same.
     """
 
     artifacts: Artifacts
@@ -43,6 +44,7 @@ class Workplace:
     tags: dict[str, str] = field(default_factory=dict)
     is_reusable: bool = True
     timings: list[PhaseTiming] = field(default_factory=list)
+    lineage: str = ""
 
     _language_model: LanguageModel | None = None
 

@@ -170,3 +170,17 @@ def test_weights_of_zero_stay_zero(documents):
 def test_labels_for_another_number_of_rows_are_refused(documents):
     with pytest.raises(ValueError, match="zip"):
         documents.relabelled(np.array([0, 1]), [np.array([0])], [np.array([1])], np.ones(2))
+
+
+def test_labels_that_were_kept_are_put_back(documents, tmp_path):
+    rows = np.array([0, 2])
+    changed = documents.relabelled(rows, [np.array([4]), np.array([], dtype=int)], [np.array([1, 2]), np.array([3])],
+                                   np.array([0.3, 0.7], dtype=np.float32))  # fmt: skip
+    np.savez(tmp_path / "labels.npz", **changed.labels())
+    with np.load(tmp_path / "labels.npz") as kept:
+        found = documents.with_labels(kept)
+    np.testing.assert_array_equal(found.weights, changed.weights)
+    for one, other in zip([*found.positives, *found.ignored], [*changed.positives, *changed.ignored], strict=True):
+        np.testing.assert_array_equal(one, other)
+    every = np.arange(len(documents))
+    np.testing.assert_array_equal(found.targets(every), changed.targets(every))
