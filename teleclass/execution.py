@@ -15,7 +15,7 @@ from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
-from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_halvings, reset_rss_peak
+from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
 from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import PhaseTiming, Workplace
 
@@ -233,7 +233,6 @@ def _run_phase(
     work.lineage = ranks.from_first(decision.lineage if decision else "")
     work.worker_peak = MemoryPeak(0.0, 0.0)
     reset_gpu_peak()
-    reset_halvings()
     reset_rss_peak()
     started = time.perf_counter()
     found: dict[str, float] = {}
@@ -242,9 +241,8 @@ def _run_phase(
     seconds = time.perf_counter() - started
     ranks.barrier()
     here = peak()
-    memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
-    rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
-    halvings = max(ranks.gather(here.halvings + work.worker_peak.halvings))
+    memories = ranks.gather(here.with_workers(work.worker_peak))
+    rss_mb, gpu_memory_mb, halvings = (max(one) for one in zip(*memories, strict=True))
     if halvings:
         found[f"memory_halvings/{phase.name}"] = float(halvings)
     marker = Marker(
@@ -259,7 +257,7 @@ def _run_phase(
             f"gpu_memory_mb/{phase.name}": gpu_memory_mb,
         }
         if phase.every_rank:
-            spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu) in enumerate(memories)}
+            spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu, _) in enumerate(memories)}
         work.tracker.metrics(spent)
     return marker
 

@@ -23,8 +23,14 @@ class MemoryPeak:
     gpu_mb: float
     halvings: int = 0
 
+    def with_workers(self, other: MemoryPeak) -> tuple[float, float, int]:
+        """The peaks of the larger one of this process and its workers, and the halvings of all."""
+        return max(self.rss_mb, other.rss_mb), max(self.gpu_mb, other.gpu_mb), self.halvings + other.halvings
+
 
 def reset_gpu_peak() -> None:
+    """Start a new peak of GPU memory, and count halvings anew."""
+    reset_halvings()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from teleclass.model import inference
 from teleclass.model.batching import tokenize
 from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.inference import forward_batches
+from teleclass.runtime import memory
 from teleclass.runtime.memory import peak, reset_halvings
 
 TEXTS = [" ".join(["ripe", "apple", "ladder", "crust", "knife"][number % 5 :] * (number % 4)) for number in range(24)]
@@ -113,9 +116,12 @@ def test_bf16_results_of_the_function_come_as_float32(tokens):
 
 @pytest.fixture
 def short_of_memory(monkeypatch):
-    """What a device has been seen to hold is forgotten after the test."""
+    """What is said; what a device has been seen to hold is forgotten after the test."""
     monkeypatch.setattr(inference, "_fitting", {})
     reset_halvings()
+    told: list[str] = []
+    monkeypatch.setattr(memory, "log", SimpleNamespace(info=lambda text, *values: told.append(text % values)))
+    return told
 
 
 def within(limit: int, function, seen: list[int]):
@@ -133,24 +139,23 @@ def within(limit: int, function, seen: list[int]):
 
 @pytest.mark.parametrize("pad_id", [None, 0])
 def test_out_of_memory_halves_the_tokens_and_every_row_still_comes_once(
-    classifier, tokens, expected, short_of_memory, pad_id, caplog
+    classifier, tokens, expected, short_of_memory, pad_id
 ):
     """All the rows at once are about 60 tokens; 20 fit."""
     seen: list[int] = []
-    with caplog.at_level("INFO", logger="teleclass"):
-        batches = run(within(20, classifier, seen), tokens, budget=100, pad_id=pad_id)
+    batches = run(within(20, classifier, seen), tokens, budget=100, pad_id=pad_id)
     assert len(seen) == len(batches) > 2
     assert sorted(row for rows, _ in batches for row in rows.tolist()) == sorted(ROWS.tolist())
     for rows, values in batches:
         for row, value in zip(rows.tolist(), values, strict=True):
             np.testing.assert_allclose(value, expected[row], atol=1e-5)
-    told = [one for one in caplog.messages if "out of memory on cpu: tokens a batch go down" in one]
+    told = [one for one in short_of_memory if "out of memory on cpu: tokens a batch go down" in one]
     assert len(told) == peak().halvings > 0
 
-    caplog.clear()
+    short_of_memory.clear()
     again = run(within(20, classifier, seen), tokens, budget=100, pad_id=pad_id)
     assert len(again) >= len(batches)
-    assert not caplog.records, "what fitted the last time is taken from the start"
+    assert not short_of_memory, "what fitted the last time is taken from the start"
 
 
 def test_a_text_alone_that_does_not_fit_ends_with_what_to_do(classifier, tokens, short_of_memory):

@@ -15,6 +15,7 @@ from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.passes import Passes, split
 from teleclass.model.rank_batches import RankBatches, Share
 from teleclass.model.training_set import TrainingDocuments
+from teleclass.runtime import memory
 
 TEXTS = [
     " ".join(["ripe", "apple", "ladder", "crust", "knife"][number % 5 :] * (1 + number % 4)) for number in range(9)
@@ -98,15 +99,16 @@ def batches_of(documents, batch_size: int = 8) -> RankBatches:
 
 
 @pytest.mark.parametrize("in_backward", [False, True])
-def test_passes_are_doubled_until_the_largest_fits(classifier, documents, monkeypatch, in_backward, caplog):
+def test_passes_are_doubled_until_the_largest_fits(classifier, documents, monkeypatch, in_backward):
     found = passes(classifier, 40, monkeypatch, in_backward=in_backward)
     before = torch.random.get_rng_state()
-    with caplog.at_level("INFO", logger="teleclass"):
-        found.fit(documents, batches_of(documents), 10)
+    told: list[str] = []
+    monkeypatch.setattr(memory, "log", SimpleNamespace(info=lambda text, *values: told.append(text % values)))
+    found.fit(documents, batches_of(documents), 10)
     assert found.number in (2, 4)
     assert found.work.tags == {"training_passes": str(found.number)}
-    assert len(caplog.messages) == found.number.bit_length() - 1
-    assert "out of memory on cpu: documents a pass of training go down from 5 to 3; the batch" in caplog.messages[0]
+    assert len(told) == found.number.bit_length() - 1
+    assert "out of memory on cpu: documents a pass of training go down from 5 to 3; the batch" in told[0]
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(one.grad is None for one in classifier.parameters())
 
