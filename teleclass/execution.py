@@ -76,9 +76,7 @@ STOPPED = "stopped before it was done the last time"
 
 
 def read_and_check(phases: Sequence[Phase], config: ExperimentConfig, ranks: Ranks) -> Dataset:
-    """Read the data and find the faults of every phase's input, before any work.
-
-    With ``repair`` the data set's ``mender`` knows afterwards what was mended.
+    """Read the data and find, or mend, the faults of every phase's input, before any work.
 
     Raises
     ------

@@ -47,6 +47,7 @@ def impatient(monkeypatch):
 def said():
     """The lines that the program writes to the terminal."""
     lines = []
+    logging.getLogger("teleclass").disabled = False
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())
     log, level = logging.getLogger("teleclass"), logging.getLogger("teleclass").level
