@@ -206,14 +206,9 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
     reasons = []
     if files := sorted(name.removeprefix("file ") for name in changed if name.startswith("file ")):
         reasons.append(f"inputs changed: {', '.join(files)}")
-    if "max_documents" in changed:
-        reasons.append("max_documents changed")
-    if "options" in changed:
-        reasons.append("options changed")
-    if "layout" in changed:
-        reasons.append("number of ranks changed")
-    if "version" in changed:
-        reasons.append("the method changed with teleclass")
+    words = {"max_documents": "max_documents changed", "options": "options changed",
+             "layout": "number of ranks changed", "version": "the method changed with teleclass"}  # fmt: skip
+    reasons += [words[name] for name in words if name in changed]
     if not reasons:
         before = [name.removeprefix("input ") for name in parts if name in changed]
         reasons = [f"follows {', '.join(before)}"] if before else []

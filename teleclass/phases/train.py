@@ -93,7 +93,7 @@ def run(
     if found:
         state.put_back(found, last_step=lambda number: steps + number * a_round)
         log.info("  goes on after step %s of %s%s", f"{engine.global_steps:,}", f"{total_steps:,}",
-                 f", which {others} ranks have saved: the result differs a little" if others else "")  # fmt: skip
+                 f" as saved by {others} rank{'s' * (others > 1)}: a little will differ" if others else "")  # fmt: skip
     save_points = SavePoints(state, checkpoints, facts, training.checkpoint_minutes, engine.global_steps, total_steps)
     pace = Pace()
 

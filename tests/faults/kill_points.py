@@ -69,26 +69,34 @@ def main(plan: Path) -> None:
     digests = folder / "digests"
     digests.mkdir()
 
-    def training(output: str) -> Callable[[Ranks], None]:
+    def training(output: str, *more: str) -> Callable[[Ranks], None]:
         def work(ranks: Ranks) -> None:
             ranks.connect()
-            digest = train_in(folder / output, scenario, ranks)
+            digest = train_in(folder / output, scenario | {"options": [*scenario["options"], *more]}, ranks)
             if ranks.is_first:
                 (digests / output).write_text(digest)
 
         return work
 
-    said = folder / "said"
-    assert forked(n_ranks, training("whole"), said)
-    assert forked(n_ranks, training("counted"), said, f"0 {save} 0 SIGKILL")
+    def at_the_save(output: str) -> Path:
+        """A training that goes on and comes to the save in question first of all."""
+        shutil.rmtree(folder / output, ignore_errors=True)
+        shutil.copytree(folder / "before", folder / output)
+        return folder / output
+
+    said, seldom = folder / "said", "--training.checkpoint_minutes=0"
+    assert forked(n_ranks, training("whole", seldom), said)
+    assert not forked(n_ranks, training("before"), said, f"0 {save} 1 SIGKILL")
+    at_the_save("counted")
+    assert forked(n_ranks, training("counted"), said, "0 1 0 SIGKILL")
     results = []
     for rank in range(n_ranks):
         for moment in range(1, 1 + int(Path(f"moments_{rank}").read_text())):
-            shutil.rmtree(folder / "killed", ignore_errors=True)
+            at_the_save("killed")
             (digests / "killed").unlink(missing_ok=True)
             started = time.monotonic()
-            killed = not forked(n_ranks, training("killed"), said, f"{rank} {save} {moment} SIGKILL")
-            ended_well = forked(n_ranks, training("killed"), said)
+            killed = not forked(n_ranks, training("killed"), said, f"{rank} 1 {moment} SIGKILL")
+            ended_well = forked(n_ranks, training("killed", seldom), said)
             lines = said.with_name("said_0").read_text()
             went_on = re.search(r"goes on after step (\d+)", lines)
             results.append({

@@ -13,7 +13,6 @@ import signal
 import sys
 from pathlib import Path
 
-RANK = os.environ.get("RANK", "0")
 MADE = re.compile(r"/checkpoints/\.checkpoint_\d+\.partial$")
 seen = {"save": 0, "moment": 0, "partial": ""}
 
@@ -29,7 +28,7 @@ def strike(deed, path):
 
 def watch(event, arguments):
     changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree") or (
-        event == "open" and isinstance(arguments[1], str) and arguments[1] != "r"
+        event == "open" and arguments[1] != "r"  # to write, to take a digest, or to bring to the disk
     )
     path = str(arguments[0]) if changes and arguments else ""
     if "/checkpoints/" not in path or ".universal" in path:
@@ -38,11 +37,12 @@ def watch(event, arguments):
     if partial and partial[0] != seen["partial"]:
         seen.update(save=seen["save"] + 1, moment=0, partial=partial[0])
     seen["moment"] += 1
+    own = os.environ.get("RANK", "0")
     rank, save, moment, deed = os.environ["STRIKE"].split()
     if seen["save"] != int(save):
         return
-    Path(f"moments_{RANK}").write_text(str(seen["moment"]))
-    if rank == RANK and (seen["moment"] == int(moment) or (deed == "full" and seen["moment"] > int(moment))):
+    Path(f"moments_{own}").write_text(str(seen["moment"]))
+    if rank == own and (seen["moment"] == int(moment) or (deed == "full" and seen["moment"] > int(moment))):
         strike(deed, path)
 
 

@@ -50,9 +50,7 @@ def fuzz(amount: int, strategy, check) -> Counter:
 def test_a_data_folder_is_read_refused_with_file_and_line_or_mended(tmp_path, amount):
     both = folders(tmp_path)
     places = [(folder, file) for folder in both for file in folder.files]
-    strategy = st.sampled_from(places).flatmap(
-        lambda place: st.tuples(st.just(place), mutated(place[1].read_bytes()))
-    )
+    strategy = st.sampled_from(places).flatmap(lambda place: st.tuples(st.just(place), mutated(place[1].read_bytes())))
     seen = fuzz(amount["folder"], strategy, lambda example, seen: check_folder(*example[0], example[1], seen))
     assert seen["examples"] >= amount["folder"]
     assert seen["read"] > 0

@@ -214,7 +214,7 @@ def test_one_rank_goes_on_with_what_two_have_left_and_two_with_what_one_has(two_
         assert first.run(name, f"{first.ranks - 1} 6 1 SIGKILL").returncode != 0
         process = then.run(name)
         assert process.returncode == 0, process.stderr[-3000:]
-        assert f"  goes on after step 5 of 20, which {first.ranks} ranks have saved" in process.stderr
+        assert f"  goes on after step 5 of 20 as saved by {first.ranks} rank" in process.stderr
         whole, parts = (
             np.load(two_ranks.cwd / folder / "intermediate" / "classifier_scores.npy")
             for folder in (f"whole_{name}", name)
@@ -222,3 +222,16 @@ def test_one_rank_goes_on_with_what_two_have_left_and_two_with_what_one_has(two_
         gap = float(abs(whole - parts).max())
         print(f"\n{name}: largest difference of class scores {gap:.1e}")
         assert gap < 1e-3
+
+
+def test_with_another_total_batch_steps_are_counted_anew_and_the_training_ends(two_ranks):
+    ds_file = write_ds_config(two_ranks.cwd / "ds_grown.json", 2, **FP32)
+    arguments = [*two_ranks.arguments, "--deepspeed_config", str(ds_file)]
+    two_ranks.untrained("grown")
+    assert Bench(two_ranks.cwd, arguments, 2).run("grown", "0 7 1 SIGKILL").returncode != 0
+    process = Bench(two_ranks.cwd, arguments, 1).run("grown")
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "  a step takes 2 documents now: step 6 is counted as step 12\n" in process.stderr
+    assert "  goes on after step 12 of 40 as saved by 2 ranks" in process.stderr
+    curve = (two_ranks.cwd / "grown" / "intermediate" / "learning_curve.csv").read_text().splitlines()
+    assert curve[-1].startswith("40,")

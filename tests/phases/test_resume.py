@@ -107,5 +107,5 @@ def test_one_rank_goes_on_with_what_two_have_saved(trained):
     assert two.keys() == one.keys()
     for name, weights in two.items():
         np.testing.assert_allclose(one[name], weights, atol=1e-5, err_msg=name)
-    assert "  goes on after step 6 of 30, which 2 ranks have saved" in (folder / "said_1").read_text()
+    assert "  goes on after step 6 of 30 as saved by 2 ranks" in (folder / "said_1").read_text()
     assert not (folder / "left" / "parts" / "checkpoints" / ".universal.partial").exists()

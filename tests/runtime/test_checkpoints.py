@@ -82,8 +82,10 @@ def two(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def said(monkeypatch, caplog):
-    monkeypatch.setattr(logging.getLogger("teleclass"), "propagate", True)
-    caplog.set_level(logging.INFO)
+    log = logging.getLogger("teleclass")
+    monkeypatch.setattr(log, "propagate", True)
+    monkeypatch.setattr(log, "disabled", False)  # the import linter of another test disables every logger
+    caplog.set_level(logging.INFO, "teleclass")
     return caplog
 
 
