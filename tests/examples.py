@@ -54,6 +54,8 @@ NOT_RUN = {
     "tests/test_language_model_run.py has a scripted one",
     "python run_experiment.py --data_dir my_data --output_dir my_outputs --preset offline --seeds 42,43,44": "three "
     "experiments in processes of their own; tests/test_sweep.py runs several seeds",
+    "teleclass evaluate --data_dir my_data --labels my_outputs/submission.csv --split train": "needs gold, which the "
+    "example has not; tests/commands/test_evaluate.py compares with some",
     "export MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db": "the tests' own store is used",
     "mlflow models serve --model-uri models:/reviews/1 --env-manager local --port 5001": "a server, which "
     "tests/test_publish.py starts and asks",
