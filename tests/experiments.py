@@ -24,15 +24,17 @@ DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
 class Finished:
     """An experiment that was run: where, and what it printed.
 
-    ``model`` is a copy of the trained model, which later runs of the same folder leave alone.
+    ``model``, ``submission`` and ``classifier_scores`` are as this run left them, whatever later ones do to its folder.
     """
 
     def __init__(self, cwd: Path, output: Path, arguments: list[str], process: subprocess.CompletedProcess[str]):
         self.cwd, self.output, self.arguments, self.process = cwd, output, arguments, process
         self.model = cwd / f"model_of_{output.name}"
         self.submission = ""
+        self.classifier_scores = np.zeros(0)
         if process.returncode == 0:
             shutil.copytree(output / "model", self.model)
+            self.classifier_scores = self.rows("classifier_scores")
             self.submission = (output / "submission.csv").read_text("utf-8")
 
     def rows(self, name: str) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_encode_writes_the_vectors_of_both_corpora_in_file_order(tmp_path, tiny_
     from teleclass.data.dataset import read_dataset
 
     expected = SentenceTransformer(str(tiny_model), device="cpu").encode(
-        read_dataset(data).corpus.texts, normalize_embeddings=True
+        list(read_dataset(data).corpus.texts), normalize_embeddings=True
     )
     assert (1 - (one * expected).sum(axis=1)).max() < 1e-3
 

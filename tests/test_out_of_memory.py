@@ -63,7 +63,7 @@ def test_training_and_prediction_go_on_with_less_at_once_and_the_results_stay(on
     point, expected = first_point(limited), first_point(one_process)
     assert point["loss"] == pytest.approx(expected["loss"], rel=1e-6)
     assert point["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-6)
-    np.testing.assert_allclose(limited.rows("classifier_scores"), one_process.rows("classifier_scores"), atol=2e-3)
+    np.testing.assert_allclose(limited.classifier_scores, one_process.classifier_scores, atol=2e-3)
     assert limited.submission == one_process.submission
 
 

@@ -105,6 +105,9 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_gets_the_same_cells_and_a_narrow_one_loses_none(monkeypatch):
+    for name in ("CI", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "34")
     stream = Terminal()
     rows = [["a run of a very long name", "0.5000", "[bold]"], ["b", "12.0000", "y"]]
