@@ -6,16 +6,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from teleclass.errors import NotFiniteLoss
 from teleclass.runtime.console import progress
 from teleclass.runtime.ds_config import ResolvedDsConfig
 from teleclass.runtime.processes import signals_wait
-
-if TYPE_CHECKING:  # both import torch, which reading the configuration must not
-    from teleclass.model.save_points import SavePoints
-    from teleclass.model.training_state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -85,18 +81,20 @@ class Pace:
 
 
 def train_until(
-    state: TrainingState,
+    state: Any,
     steps: int,
     training: TrainingConfig,
     settings: ResolvedDsConfig,
     pace: Pace,
     name_of: Callable[[int], str],
-    save_points: SavePoints,
+    save_points: Any,
 ) -> None:
     """Train until the engine has taken so many steps in all, with as many documents a pass as fit into memory.
 
     Parameters
     ----------
+    state, save_points : ``TrainingState`` and ``SavePoints``. Both import torch, and jsonargparse imports what a
+        configuration's module names, even for its types alone.
     name_of : the id of the document in a row of the training set, for errors.
 
     Raises
@@ -115,7 +113,7 @@ def train_until(
     workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
     watch = StepWatch(batches, training.max_skipped_steps, settings.precision_used, name_of)
     loader: DataLoader = DataLoader(
-        state.documents,  # type: ignore[arg-type]  # anything with __getitem__ will do
+        state.documents,
         sampler=watch,
         batch_size=None,
         num_workers=workers,
