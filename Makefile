@@ -1,12 +1,12 @@
-# make run: the experiment on the embedded sample; make test: the tests; make bench: speed beside what else one would
-# take. Each makes the environment first.
+# make run: the experiment on the embedded sample; make test: the tests; make faults: the long fault tests;
+# make bench: speed beside what else one would take. Each makes the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 FILES := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: run test bench env lint clean
+.PHONY: run test faults bench env lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready
@@ -14,6 +14,9 @@ run: $(VENV)/.run-ready
 
 test: $(VENV)/.test-ready lint
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(VENV)/.test-ready
+	$(BIN)/python -m pytest -m faults --timeout 1800 $(ARGS)
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m benchmarks $(ARGS)

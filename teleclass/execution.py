@@ -12,8 +12,10 @@ from teleclass.config import ExperimentConfig
 from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
+from teleclass.runtime.disk import full_disk_is_told, need_space
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.pulse import activity
 from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import PhaseTiming, Workplace
 
@@ -31,6 +33,7 @@ class Phase:
     version : raised when the phase's results change for the same inputs.
     every_rank : whether all ranks run it, or rank 0 alone while the others wait.
     check : finds faults of its input before any work.
+    space : bytes that it will write to the output folder, at most, beside what lies there.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Phase:
     version: int = 1
     every_rank: bool = False
     check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
+    space: Callable[[ExperimentConfig, Dataset, Artifacts], int] = lambda config, data, artifacts: 0
 
 
 @dataclass(frozen=True)
@@ -204,12 +208,17 @@ def _run_phase(
     work.tags.clear()
     work.is_reusable = True
     work.worker_peak = MemoryPeak(0.0, 0.0)
+    activity.phase = phase.name
     reset_gpu_peak()
     reset_rss_peak()
     started = time.perf_counter()
     found: dict[str, float] = {}
+    folder, what = work.artifacts.folder, f"phase {phase.name}"
+    if ranks.is_first:
+        need_space(folder, phase.space(config, data, work.artifacts), what)
     if phase.every_rank or ranks.is_first:
-        found = phase.run(work, data, *phase.arguments(config))
+        with full_disk_is_told(folder, what):
+            found = phase.run(work, data, *phase.arguments(config))
     seconds = time.perf_counter() - started
     ranks.barrier()
     here = peak()
@@ -220,7 +229,8 @@ def _run_phase(
         parts=decision.parts if decision else {}, notes=list(work.notes), rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
     )  # fmt: skip
     if ranks.is_first:
-        work.artifacts.complete(phase.name, marker, phase.outputs)
+        with full_disk_is_told(folder, what):
+            work.artifacts.complete(phase.name, marker, phase.outputs)
         spent = {
             f"seconds/{phase.name}": seconds,
             f"rss_mb/{phase.name}": rss_mb,

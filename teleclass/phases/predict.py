@@ -21,6 +21,7 @@ from teleclass.model.sources import find_model
 from teleclass.model_folder import FilingSettings, save_filing
 from teleclass.runtime.console import progress
 from teleclass.runtime.devices import rank_device, share_cores
+from teleclass.runtime.disk import allocate_rows
 from teleclass.runtime.workplace import Workplace
 
 CHUNK = 4096
@@ -69,12 +70,7 @@ def run(
     started = time.perf_counter()
     shared = artifacts.folder / "intermediate" / ".scores.partial.npy"
     if ranks.is_first:
-        scores = np.lib.format.open_memmap(
-            shared, mode="w+", dtype=np.float32, shape=(n_documents, data.taxonomy.n_classes)
-        )
-        scores[:] = np.nan
-        scores.flush()
-        del scores
+        allocate_rows(shared, n_documents, data.taxonomy.n_classes).flush()
     ranks.barrier()
     artifacts.need_shared(shared)
     _score_share(work, data, prediction, max_tokens)
@@ -157,9 +153,7 @@ def _decode_all(
     multiplicity = decoder.multiplicity(posterior_of, len(ids))
     table: dict[str, list] = {"document": [], "classes": [], "scores": [], "margin": []}
     with artifacts.writing("class_scores") as partial:
-        class_scores = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.float32, shape=(len(ids), taxonomy.n_classes)
-        )
+        class_scores = allocate_rows(partial, len(ids), taxonomy.n_classes)
         n_columns = max(paths.n_paths, paths.n_classes)
         for rows in progress(list(blocks(len(ids), n_columns)), unit="blocks", what="decoding"):
             posterior = posterior_of(rows)

@@ -9,6 +9,7 @@ from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.llm import LanguageModel, LlmConfig
 from teleclass.runtime.memory import MemoryPeak
+from teleclass.runtime.supervision import SupervisionConfig
 from teleclass.runtime.tracking import Tracker
 
 
@@ -32,6 +33,7 @@ class Workplace:
     tags : what a phase decided, for MLflow's tags.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     timings : the phases that are behind us, in order.
+    supervision : when workers are given up.
     """
 
     artifacts: Artifacts
@@ -43,6 +45,7 @@ class Workplace:
     tags: dict[str, str] = field(default_factory=dict)
     is_reusable: bool = True
     timings: list[PhaseTiming] = field(default_factory=list)
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
 
     _language_model: LanguageModel | None = None
 

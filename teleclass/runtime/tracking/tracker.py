@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teleclass.runtime.console import log
 from teleclass.runtime.tracking.config import TrackingConfig
 from teleclass.runtime.tracking.monitor import NodeMonitor, start_monitor
 from teleclass.runtime.tracking.owner import owner_tags
@@ -80,6 +81,15 @@ class Tracker:
             self._client.log_batch(
                 self.run_id, params=parameters[start : start + 100], tags=labels[start : start + 100]
             )
+
+    def end_leftovers(self) -> None:
+        """End, as KILLED, the runs of this experiment that a process of this machine left when it was killed."""
+        if self.config.enabled:
+            from teleclass.runtime.tracking.runs import end_leftovers
+
+            for run in end_leftovers(self.config.experiment):
+                log.info("  run %s %s was left RUNNING by a process that is gone: ended as KILLED", run.run_id[:8],
+                         run.name)  # fmt: skip
 
     def watch_node(self, run_id: str | None, node: int, n_nodes: int) -> None:
         """Sample this machine into a run until :meth:`end`; the first rank of each machine calls this.
