@@ -269,6 +269,7 @@ class TELEClassPipeline:
         """
         set_up_console()
         set_up_torch()
+        follow_launcher()
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
         if self.config.seeds and not self.config.dry_run:
             data = read_and_check(PHASES, self.config, Ranks())

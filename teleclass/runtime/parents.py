@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from teleclass.runtime.processes import STARTER, process_start
@@ -25,8 +26,9 @@ Process = tuple[int, str]
 """A process id and the start of that process."""
 
 
+@cache
 def follow_launcher() -> None:
-    """End this process soon after whatever started it for us: DeepSpeed's launcher, or this program.
+    """From now on end this process soon after what started it for us: DeepSpeed's launcher, or this program.
 
     DeepSpeed's ``deepspeed`` starts a launcher on each machine, which starts the ranks; either can be killed alone. A
     process that a user started by hand follows nobody.

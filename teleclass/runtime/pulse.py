@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +12,10 @@ from pathlib import Path
 
 RECORD_BYTES = 2048
 """Of a pulse's file: always the same, so that renewing it needs no space on the disk."""
+
+
+MEETING_PLACES = ("/torch/distributed/", "/deepspeed/")
+"""Parts of file names of the code in which ranks wait for each other."""
 
 
 @dataclass
@@ -65,6 +71,8 @@ class Pulse:
     pid, start : the process, and when it started.
     beat : counted up every second by a thread of its own.
     ticks, is_looping : see :class:`Activity`; a rank that waits for others is in no loop.
+    place : where its main thread is: a file, a line and a function.
+    is_in_library : whether that is in torch.distributed or DeepSpeed, where ranks meet.
     end : empty while it runs; ``finished``, ``stopped``, or ``failed: `` and why.
     """
 
@@ -77,17 +85,26 @@ class Pulse:
     beat: int = 0
     ticks: int = 0
     is_looping: bool = False
+    place: str = ""
+    is_in_library: bool = False
     end: str = ""
 
     def renewed(self, now: Activity, end: str) -> Pulse:
+        file, place = _place()
         return replace(
-            self, phase=now.phase, beat=self.beat + 1, ticks=now.ticks, is_looping=now.loops > 0 and not now.waits,
+            self,
+            phase=now.phase,
+            beat=self.beat + 1,
+            ticks=now.ticks,
+            is_looping=now.loops > 0 and not now.waits,
+            place=place,
+            is_in_library=any(one in file for one in MEETING_PLACES),
             end=end,
-        )  # fmt: skip
+        )
 
     def write(self, file: Path) -> None:
         """Write it over the one before; a reader may meet half of each, and reads again."""
-        words = json.dumps(asdict(self) | {"end": self.end[:400]}).encode()
+        words = json.dumps(asdict(self) | {"end": self.end[:200]}).encode()
         with file.open("r+b" if file.exists() else "wb") as stream:
             stream.write(words.ljust(RECORD_BYTES))
 
@@ -98,3 +115,12 @@ class Pulse:
             return cls(**json.loads(file.read_bytes()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _place() -> tuple[str, str]:
+    """The file that the main thread is in, and with it the line and the function."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    if frame is None:
+        return "", ""
+    file, name = frame.f_code.co_filename, frame.f_code.co_name
+    return file, f"{Path(file).name}, line {frame.f_lineno}, in {name}"

@@ -216,9 +216,9 @@ class Supervisor:
                 return self._loss_of(pulse, f"has given no sign of life for {silent:.0f} s (stopped, or cut off)")
         deadline = self.config.stuck_after
         hanging = [pulse for seen, pulse in known.values() if deadline and self._awake - seen.ticked >= deadline]
-        if hanging:  # those that wait for the one that hangs have taken more steps
-            pulse = min(hanging, key=lambda one: one.ticks)
-            return self._loss_of(pulse, f"has made no progress for {deadline} s")
+        if hanging:  # those that wait for the one that hangs wait in a library, or have taken more steps
+            pulse = min(hanging, key=lambda one: (one.is_in_library, one.ticks))
+            return self._loss_of(pulse, f"has made no progress for {deadline} s (it is at {pulse.place})")
         return None
 
     def _loss_of(self, pulse: Pulse, what: str, has_told: bool = False) -> Loss:

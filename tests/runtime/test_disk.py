@@ -72,9 +72,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         artifacts = Artifacts(folder)
         with artifacts.writing("predictions") as partial:
             partial.write_bytes(b"old")
-        with pytest.raises(DiskError, match="phase predict: no space left") as told:
+
+        def fill():
             with full_disk_is_told(folder, "phase predict"), artifacts.writing("predictions") as partial:
                 partial.write_bytes(bytes(2_000_000))
+
+        with pytest.raises(DiskError, match="phase predict: no space left") as told:
+            fill()
         assert artifacts.path("predictions").read_bytes() == b"old"
         assert not list(folder.rglob("*.partial"))
         assert "\n" not in str(told.value)

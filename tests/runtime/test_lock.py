@@ -32,9 +32,9 @@ def holder(tmp_path):
 
 def test_a_second_writer_hears_at_once_who_holds_the_folder(tmp_path, holder):
     started = time.monotonic()
-    with pytest.raises(LockedError, match=f"is being written to by process {holder.pid} of .* on .*, since 20") as told:
-        with only_writer(tmp_path):
-            pass
+    words = f"is being written to by process {holder.pid} of .* on .*, since 20"
+    with pytest.raises(LockedError, match=words) as told, only_writer(tmp_path):
+        pass
     assert time.monotonic() - started < 1
     assert "\n" not in str(told.value)
     assert "should" not in str(told.value)
@@ -71,6 +71,6 @@ def test_one_after_the_other_is_no_conflict_and_leaves_no_word(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TeleclassError, match=r"cannot be written \(.*\); give another --output_dir"):
-        with only_writer(tmp_path / "file" / "out"):
-            pass
+    words = r"cannot be written \(.*\); give another --output_dir"
+    with pytest.raises(TeleclassError, match=words), only_writer(tmp_path / "file" / "out"):
+        pass
