@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from teleclass.config import ExperimentConfig, flatten, parse_arguments, to_yaml
+from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
 from teleclass.estimate import Estimate, estimate, estimate_from_last_run
-from teleclass.execution import Decision, Phase, decide, read_and_check
+from teleclass.execution import Decision, Phase, decide, read_and_check, shared_phases
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration
 from teleclass.runtime.distributed import Ranks
@@ -35,15 +36,57 @@ def show_plan(phases: Sequence[Phase], config: ExperimentConfig, n_ranks: int = 
     data = read_and_check(phases, config, ranks)
     if not ranks.is_first:
         return
-    files = {role: file_digest(path) for role, path in data.input_files().items()}
-    decisions = decide(phases, config, data, ranks, Artifacts(Path(config.output_dir)), files)
-    to_do = [decision for decision in decisions if decision.reason]
-    expected = (estimate_from_last_run(config, data, ranks.world_size) or estimate(config, data, ranks.world_size)
-                if to_do else None)  # fmt: skip
+    plans = _plans(phases, config, data, ranks)
+    measured: Estimate | None = None
     print(to_yaml(replace(config, dry_run=False)), flush=True)
     prefix = "" if sys.stdout.isatty() else "# "
-    print_table(plan_table(decisions, expected), sys.stdout, prefix)
-    print_lines(_remarks(config, ranks, to_do, expected), sys.stdout, prefix)
+    seconds, sources = 0.0, set()
+    for own, decisions in plans:
+        expected = None
+        to_do = [decision.phase.name for decision in decisions if decision.reason]
+        if to_do:
+            expected = estimate_from_last_run(own, data, ranks.world_size) or measured
+            expected = expected or (measured := estimate(own, data, ranks.world_size))
+            seconds += sum(expected.seconds[name] for name in ("start", *to_do))
+            sources.add(expected.source)
+        if len(plans) > 1:
+            print_lines([f"seed {own.seed}, in {own.output_dir}/"], sys.stdout, prefix)
+        print_table(plan_table(decisions, expected), sys.stdout, prefix)
+    print_lines(_remarks(config, ranks, seconds, sources), sys.stdout, prefix)
+
+
+def _plans(
+    phases: Sequence[Phase], config: ExperimentConfig, data: Dataset, ranks: Ranks
+) -> list[tuple[ExperimentConfig, list[Decision]]]:
+    """What is to be done for each seed, with its own configuration; one plan where no seeds are listed.
+
+    Phases that the seed has no part in are done once: the folder of a seed is lent what the one before it has, and
+    the first what the output folder itself has, as :mod:`teleclass.sweep` does it.
+    """
+    files = {role: file_digest(path) for role, path in data.input_files().items()}
+
+    def decided(own: ExperimentConfig, folder: str) -> list[Decision]:
+        return decide(phases, own, data, ranks, Artifacts(Path(folder)), files)
+
+    if not config.seeds:
+        return [(config, decided(config, config.output_dir))]
+    shared = shared_phases(phases, config, data)
+    plans = []
+    for number, seed in enumerate(config.all_seeds()):
+        folder = str(Path(config.output_dir) / f"seed_{seed}")
+        own = replace(config, seed=seed, seeds="", output_dir=folder)
+        if number and config.force in {phase.name for phase in shared}:
+            own = replace(own, force=phases[len(shared)].name)
+        decisions = decided(own, folder)
+        lent = [replace(one, reason="") for one in decisions] if number else decided(own, config.output_dir)
+        lender = Artifacts(Path(config.output_dir))
+        for place, phase in enumerate(shared):
+            marker = lender.marker(phase.name)
+            if not number and (marker is None or lender.missing(marker, phase.outputs)):
+                break
+            decisions[place] = lent[place]
+        plans.append((own, decisions))
+    return plans
 
 
 def plan_table(decisions: Sequence[Decision], expected: Estimate | None) -> Table:
@@ -57,17 +100,16 @@ def plan_table(decisions: Sequence[Decision], expected: Estimate | None) -> Tabl
     return Table(("phase", "state", "why", "estimate"), tuple(rows), right=(3,))
 
 
-def _remarks(config: ExperimentConfig, ranks: Ranks, to_do: list[Decision], expected: Estimate | None) -> list[str]:
+def _remarks(config: ExperimentConfig, ranks: Ranks, seconds: float, sources: set[str]) -> list[str]:
     lines = []
     if changes := _changes_since_last_run(config):
         lines.append(f"changed since the last run in {config.output_dir}/: {'; '.join(changes)}")
     if ranks.world_size > 1:
         lines.append(f"a real run would have {ranks.world_size} ranks")
-    if expected is None:
+    if not sources:
         lines.append("every phase is fresh: a real run would only read the results")
     else:
-        seconds = expected.seconds["start"] + sum(expected.seconds[one.phase.name] for one in to_do)
-        lines.append(f"about {duration(seconds)} in all, an estimate from {expected.source}")
+        lines.append(f"about {duration(seconds)} in all, an estimate from {' and '.join(sorted(sources))}")
         if config.llm.enabled:
             lines.append("the language model's time is not part of it")
     lines.append("dry run: nothing was written")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,16 @@ def decide(
     return decisions
 
 
+def shared_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset) -> list[Phase]:
+    """The phases before the first one that the seed has a part in: several seeds share their results."""
+    ranks, other = Ranks.from_environment(), replace(config, seed=config.seed + 1)
+
+    def is_shared(phase: Phase) -> bool:
+        return bool(phase.depends_on(config, data, ranks) == phase.depends_on(other, data, ranks))
+
+    return list(takewhile(is_shared, phases))
+
+
 def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing: list[str]) -> str:
     """Why a phase has to be done, in words; empty where it is fresh."""
     if found is None:
@@ -195,7 +206,8 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
     if "version" in changed:
         reasons.append("the method changed with teleclass")
     if not reasons:
-        reasons = [f"follows {name.removeprefix('input ')}" for name in parts if name in changed]
+        before = [name.removeprefix("input ") for name in parts if name in changed]
+        reasons = [f"follows {', '.join(before)}"] if before else []
     return "; ".join(reasons) or "inputs or options changed"
 
 

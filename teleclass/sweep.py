@@ -9,14 +9,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 
 from teleclass.config import ExperimentConfig, flatten
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
-from teleclass.execution import Phase, tracked_corpora
+from teleclass.execution import Phase, shared_phases, tracked_corpora
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
@@ -62,7 +60,7 @@ def run_seeds(
     seeds = config.all_seeds()
     is_first = Ranks.from_environment().is_first
     folders = [Artifacts(Path(config.output_dir) / f"seed_{seed}") for seed in seeds]
-    shared = _shared_phases(phases, config, data)
+    shared = shared_phases(phases, config, data)
     tracker = Tracker(config.tracking)
     means: dict[str, float] = {}
     status = "FAILED"
@@ -97,16 +95,6 @@ def run_seeds(
             with undisturbed():
                 tracker.end(status)
     return folders[0], means
-
-
-def _shared_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset) -> list[Phase]:
-    """The phases before the first one that the seed has a part in."""
-    ranks, other = Ranks.from_environment(), replace(config, seed=config.seed + 1)
-
-    def is_shared(phase: Phase) -> bool:
-        return bool(phase.depends_on(config, data, ranks) == phase.depends_on(other, data, ranks))
-
-    return list(takewhile(is_shared, phases))
 
 
 def _borrow(folder: Artifacts, lender: Artifacts, phases: Sequence[Phase]) -> None:

@@ -90,6 +90,18 @@ def test_under_a_launcher_the_first_rank_alone_speaks(arguments, quick, monkeypa
         assert ("2 ranks" in capsys.readouterr().out) == speaks
 
 
+def test_of_several_seeds_each_has_its_plan_and_what_they_share_is_done_once(arguments, quick, tmp_path, capsys):
+    assert main([*arguments, "--seeds", "5,6", "--dry_run"]) == 0
+    printed = capsys.readouterr().out
+    first, second = printed.split("# seed 5, in ")[1].split("# seed 6, in ")
+    assert {state[0] for state in plan_of(first).values()} == {"to do"}
+    plan = plan_of(second)
+    assert [name for name, state in plan.items() if state[0] == "fresh"] == ["encode", "label", "augment", "expand"]
+    # Twice the start, seven phases and three: 2 s each.
+    assert "about 24.0 s in all" in printed
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_fault_of_the_input_is_told_as_in_a_real_run(arguments, data_dir, capsys):
     (data_dir / "test" / "test_labels.txt").write_text("0\t99\n")
     assert main([*arguments, "--dry_run"]) == 2

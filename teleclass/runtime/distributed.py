@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from teleclass.runtime.exchange import gather_by_broadcasts, reduce_by_messages
 from teleclass.runtime.memory import keep_freed_memory
 from teleclass.runtime.pulse import activity
 
@@ -69,6 +70,9 @@ class Ranks:
         else:
             torch.cuda.set_device(self.local_rank % torch.cuda.device_count())
         deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
+        if not on_gpu:
+            deepspeed.comm.comm.cdb.all_gather_function = gather_by_broadcasts
+            deepspeed.comm.comm.cdb.reduce = reduce_by_messages
         if self.world_size > 1:
             self._control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
 

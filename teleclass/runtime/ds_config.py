@@ -210,6 +210,8 @@ def resolve_ds_config(
         config["zero_optimization"]["stage"] = 1
     if config.get("zero_optimization", {}).get("overlap_comm") == "auto":
         config["zero_optimization"]["overlap_comm"] = on_gpu and world_size > 1
+    if config.get("zero_optimization", {}).get("use_multi_rank_bucket_allreduce") == "auto":
+        config["zero_optimization"]["use_multi_rank_bucket_allreduce"] = on_gpu  # on CPUs see runtime.exchange
     asked, used = _fit_precision(config, supports)
     config.setdefault("steps_per_print", 10**9)
     _refuse_auto(config, "", path)
