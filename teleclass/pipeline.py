@@ -24,7 +24,7 @@ from teleclass.runtime.console import duration, is_first_rank, log, set_up_conso
 from teleclass.runtime.devices import set_up_torch
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
-from teleclass.runtime.launcher import launch, ranks_to_launch
+from teleclass.runtime.launcher import launch, ranks_to_launch, tell_success
 from teleclass.runtime.llm import llm_print
 from teleclass.runtime.lock import only_writer
 from teleclass.runtime.parents import follow_launcher
@@ -145,10 +145,10 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         n_ranks = ranks_to_launch()
         if config.seeds and not config.dry_run:
             run_seeds(config, arguments, PHASES, read_and_check(PHASES, config, Ranks.from_environment()), n_ranks)
-            return 0
-        if n_ranks > 1 and not config.dry_run:
+        elif n_ranks > 1 and not config.dry_run:
             return launch(arguments, n_ranks)
-        run_pipeline(config, n_ranks)
+        else:
+            run_pipeline(config, n_ranks)
     except TeleclassError as error:
         if is_first_rank():
             print(f"error: {error}", file=sys.stderr)
@@ -157,6 +157,8 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         return 130
     except Stopped:
         return 143
+    if is_first_rank():
+        tell_success()
     return 0
 
 

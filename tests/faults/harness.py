@@ -101,14 +101,14 @@ class Fork:
 class Bench:
     """A folder of the seven-class data set in which experiments of so many ranks are run and killed.
 
-    ``submission`` is that of the experiment that nobody disturbed, which is in ``whole``.
+    ``expected`` are the results of the experiment that nobody disturbed, which is in ``whole``.
     """
 
     zygote: Zygote
     cwd: Path
     model: Path
     ranks: int
-    submission: bytes = b""
+    expected: tuple[bytes, bytes] = (b"", b"")
     count: int = 0
 
     @property
@@ -122,7 +122,7 @@ class Bench:
         bench = cls(zygote, cwd, model, ranks)
         statuses, text = bench.run(bench.whole)
         assert statuses == [0] * ranks, text
-        bench.submission = (bench.whole / "submission.csv").read_bytes()
+        bench.expected = bench.results(bench.whole)
         return bench
 
     def arguments(self, output: Path, *more: str) -> list[str]:
@@ -160,9 +160,16 @@ class Bench:
             (output / "submission.csv").unlink()
         return output
 
-    def left(self) -> list[str]:
-        """Processes that work in this folder."""
-        return processes_in(self.cwd)
+    def left(self, seconds: float = 5) -> list[str]:
+        """Processes that still work in this folder after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while (found := processes_in(self.cwd)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def results(self, output: Path) -> tuple[bytes, bytes]:
+        """The submission and the scores behind it, byte for byte."""
+        return (output / "submission.csv").read_bytes(), (output / "intermediate" / "class_scores.npy").read_bytes()
 
     def statuses(self) -> list[str]:
         """What MLflow says of the runs here, oldest first."""

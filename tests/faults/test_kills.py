@@ -50,7 +50,7 @@ def check_kill(bench, kill):
     assert "Traceback" not in text
     statuses, text = bench.run(output)
     assert statuses == [0] * bench.ranks, text
-    assert (output / "submission.csv").read_bytes() == bench.submission
+    assert bench.results(output) == bench.expected
     assert bench.statuses()[-1] == "FINISHED"
     assert "RUNNING" not in bench.statuses()
     assert bench.left() == []
