@@ -27,7 +27,7 @@ from teleclass.model.training import TrainingConfig
 from teleclass.phases.predict import PredictionConfig
 from teleclass.runtime.ds_config import DEFAULT_FILE
 from teleclass.runtime.llm import LlmConfig
-from teleclass.runtime.supervision import SupervisionConfig
+from teleclass.runtime.standstill import SupervisionConfig
 from teleclass.runtime.tracking import TrackingConfig
 
 PHASE_NAMES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")

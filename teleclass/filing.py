@@ -20,8 +20,7 @@ from teleclass.errors import WorkerError
 from teleclass.runtime.console import set_up_console
 from teleclass.runtime.devices import set_up_torch, share_cores
 from teleclass.runtime.parents import follow_parent
-from teleclass.runtime.standstill import Standstill
-from teleclass.runtime.supervision import DEADLINES
+from teleclass.runtime.standstill import DEADLINES, Standstill
 
 CHUNK = {"cpu": 512, "cuda": 8192}
 """Texts that a worker is given at a time, by its kind of device; more are sorted better by length but wait longer."""

@@ -22,8 +22,7 @@ from teleclass.runtime.disk import allocate_rows
 from teleclass.runtime.memory import MemoryPeak, peak
 from teleclass.runtime.parents import follow_parent
 from teleclass.runtime.pulse import activity
-from teleclass.runtime.standstill import Standstill
-from teleclass.runtime.supervision import DEADLINES, SupervisionConfig
+from teleclass.runtime.standstill import DEADLINES, Standstill, SupervisionConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from pathlib import Path
 from teleclass.runtime.devices import visible_gpus
 from teleclass.runtime.processes import run_group
 
-
 OUTCOME = "TELECLASS_OUTCOME"
 """Environment variable with the file that the first rank makes when the experiment has ended well."""
 

@@ -70,7 +70,7 @@ class Pulse:
     run : tells this start of an experiment from others in the same folder.
     pid, start : the process, and when it started.
     beat : counted up every second by a thread of its own.
-    ticks, is_looping : see :class:`Activity`; a rank that waits for others is in no loop.
+    ticks, is_looping, is_waiting : see :class:`Activity`; a rank that waits for others is in no loop.
     place : where its main thread is: a file, a line and a function.
     is_in_library : whether that is in torch.distributed or DeepSpeed, where ranks meet.
     end : empty while it runs; ``finished``, ``stopped``, or ``failed: `` and why.
@@ -85,6 +85,7 @@ class Pulse:
     beat: int = 0
     ticks: int = 0
     is_looping: bool = False
+    is_waiting: bool = False
     place: str = ""
     is_in_library: bool = False
     end: str = ""
@@ -97,6 +98,7 @@ class Pulse:
             beat=self.beat + 1,
             ticks=now.ticks,
             is_looping=now.loops > 0 and not now.waits,
+            is_waiting=now.waits > 0,
             place=place,
             is_in_library=any(one in file for one in MEETING_PLACES),
             end=end,

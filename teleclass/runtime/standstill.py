@@ -1,14 +1,41 @@
-"""Processes that neither work nor end."""
+"""Processes that neither work nor end, and when they are given up."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from teleclass.runtime.processes import is_stopped
 
 MOST_AT_ONCE = 2.0
 """Seconds that count between two readings of the clock; a longer gap is one in which this process was stopped."""
+
+
+@dataclass(frozen=True)
+class SupervisionConfig:
+    """When a process that does not end by itself is given up.
+
+    Parameters
+    ----------
+    stopped_after
+        seconds without a sign of life after which a rank or worker counts as lost, as when it was stopped or its
+        machine is gone; 0 waits for ever.
+    stuck_after
+        seconds without progress, within a loop, after which a rank or worker counts as lost though it lives; 0 waits
+        for ever.
+    """
+
+    stopped_after: int = 60
+    stuck_after: int = 3600
+
+    def __post_init__(self) -> None:
+        if self.stopped_after < 0 or self.stuck_after < 0:
+            raise ValueError("supervision.stopped_after and supervision.stuck_after must be 0 or more")
+
+
+DEADLINES = SupervisionConfig()
+"""Those of whoever configures none."""
 
 
 class AwakeClock:

@@ -18,7 +18,7 @@ from teleclass.errors import RankError, TeleclassError
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.processes import Stopped, is_stopped, process_start
 from teleclass.runtime.pulse import Pulse, activity
-from teleclass.runtime.standstill import AwakeClock
+from teleclass.runtime.standstill import AwakeClock, SupervisionConfig
 
 PERIOD = 1.0
 """Seconds between two beats, and between two looks at the other ranks."""
@@ -28,32 +28,6 @@ GRACE = 4.0
 
 PATIENCE = 3.0
 """Seconds that the end of another rank may take to show, when a connection to it has broken."""
-
-
-@dataclass(frozen=True)
-class SupervisionConfig:
-    """When a process that does not end by itself is given up.
-
-    Parameters
-    ----------
-    stopped_after
-        seconds without a sign of life after which a rank or worker counts as lost, as when it was stopped or its
-        machine is gone; 0 waits for ever.
-    stuck_after
-        seconds without progress, within a loop, after which a rank or worker counts as lost though it lives; 0 waits
-        for ever.
-    """
-
-    stopped_after: int = 60
-    stuck_after: int = 3600
-
-    def __post_init__(self) -> None:
-        if self.stopped_after < 0 or self.stuck_after < 0:
-            raise ValueError("supervision.stopped_after and supervision.stuck_after must be 0 or more")
-
-
-DEADLINES = SupervisionConfig()
-"""Those of whoever configures none."""
 
 
 @dataclass
@@ -206,26 +180,33 @@ class Supervisor:
             if rank == self.ranks.rank or pulse.end == "finished":
                 continue
             if pulse.end.startswith("failed: "):
-                return self._loss_of(pulse, f"failed: {pulse.end.removeprefix('failed: ')}", has_told=True)
+                return self._loss_of(pulse, pulse.end, has_told=True)
             is_here = pulse.host == platform.node()
             if not pulse.end and is_here and process_start(pulse.pid) != pulse.start:
                 return self._loss_of(pulse, "was killed or crashed (often a lack of memory)")
             silent = self._awake - seen.beaten
-            deadline = self.config.stopped_after
-            if not pulse.end and deadline and silent >= deadline and (not is_here or is_stopped(pulse.pid)):
+            # A process of this machine that is not stopped may only be too busy for its threads.
+            can_be_busy = is_here and not is_stopped(pulse.pid)
+            deadline = self.config.stuck_after if can_be_busy else self.config.stopped_after
+            if not pulse.end and deadline and silent >= deadline:
                 return self._loss_of(pulse, f"has given no sign of life for {silent:.0f} s (stopped, or cut off)")
         deadline = self.config.stuck_after
-        hanging = [pulse for seen, pulse in known.values() if deadline and self._awake - seen.ticked >= deadline]
-        if hanging:  # those that wait for the one that hangs wait in a library, or have taken more steps
-            pulse = min(hanging, key=lambda one: (one.is_in_library, one.ticks))
+        if (
+            self.ranks.is_first
+            and deadline
+            and any(self._awake - seen.ticked >= deadline for seen, _ in known.values())
+        ):
+            # Those that wait for the one that hangs wait in a library, or have taken more steps.
+            there = [pulse for _, pulse in known.values() if not pulse.end and not pulse.is_waiting]
+            pulse = min(there, key=lambda one: (one.is_in_library, one.ticks))
             return self._loss_of(pulse, f"has made no progress for {deadline} s (it is at {pulse.place})")
         return None
 
     def _loss_of(self, pulse: Pulse, what: str, has_told: bool = False) -> Loss:
         where = f"its log: {self.log_of(pulse.rank)}" if pulse.rank else "its messages stand above"
         words = (
-            f"rank {pulse.rank} on {pulse.host} {what} in phase {pulse.phase}; run the same command again, it goes on "
-            f"from what is complete; {where}"
+            f"rank {pulse.rank} on {pulse.host}, phase {activity.phase}: {what}; run the same command again, it goes on from "
+            f"what is complete; {where}"
         )
         return Loss(pulse.rank, words, has_told)
 

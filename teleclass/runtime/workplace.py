@@ -9,7 +9,7 @@ from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.llm import LanguageModel, LlmConfig
 from teleclass.runtime.memory import MemoryPeak
-from teleclass.runtime.supervision import SupervisionConfig
+from teleclass.runtime.standstill import SupervisionConfig
 from teleclass.runtime.tracking import Tracker
 
 

@@ -17,7 +17,7 @@ from faults.harness import below, wait_until
 from teleclass.errors import WorkerError
 from teleclass.model.encoding import chunks_of, encode_texts
 from teleclass.model.shards import ShardJournal, job_of
-from teleclass.runtime.supervision import SupervisionConfig
+from teleclass.runtime.standstill import SupervisionConfig
 
 pytestmark = pytest.mark.slow
 
