@@ -205,8 +205,8 @@ class Supervisor:
     def _loss_of(self, pulse: Pulse, what: str, has_told: bool = False) -> Loss:
         where = f"its log: {self.log_of(pulse.rank)}" if pulse.rank else "its messages stand above"
         words = (
-            f"rank {pulse.rank} on {pulse.host}, phase {activity.phase}: {what}; run the same command again, it goes on from "
-            f"what is complete; {where}"
+            f"rank {pulse.rank} on {pulse.host}, phase {activity.phase}: {what}; run the same command again, it goes "
+            f"on from what is complete; {where}"
         )
         return Loss(pulse.rank, words, has_told)
 
