@@ -16,7 +16,7 @@ from teleclass.runtime.processes import STARTER, process_start
 LAUNCHERS = ("deepspeed", "deepspeed.launcher.runner", "deepspeed.launcher.launch", "torchrun", "torch.distributed.run")
 """Programs and modules that start ranks."""
 
-SECONDS_TO_CLOSE = 3.0
+SECONDS_TO_CLOSE = 2.5
 """For a rank whose launcher is gone to close its run and its files before it is ended."""
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
@@ -104,6 +104,10 @@ def _has_lost_its_launcher(parent: int) -> bool:
 def _follow(followed: list[Process]) -> None:
     while all(process_start(pid) == start for pid, start in followed):
         time.sleep(_PERIOD)
+    for pid, start in followed:  # DeepSpeed's launcher does not notice that its own is gone
+        if process_start(pid) == start and is_launcher(pid):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_CLOSE)
     os._exit(128 + signal.SIGTERM)

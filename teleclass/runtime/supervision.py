@@ -101,6 +101,7 @@ class Supervisor:
             if loss is not None:
                 if self._is_speaker(loss.rank) and not self.ranks.is_first:
                     self._say(f"error: {loss.words}")
+                self._leave_in_time()
                 raise RankError(loss.words) from None
             if cause is not error:
                 raise cause from None
@@ -239,9 +240,6 @@ class Supervisor:
         if not self._is_closing:
             os.kill(os.getpid(), signal.SIGTERM)
         if self._over.wait(GRACE):
-            if self.ranks.world_size > 1:  # else the process may go on to something else
-                time.sleep(2 * GRACE)
-                os._exit(1)  # it still waits for the lost rank, to take leave of it
             return
         if self._is_speaker(loss.rank):
             self._say(f"error: {loss.words}")
@@ -249,6 +247,13 @@ class Supervisor:
         closing.start()
         closing.join(GRACE / 2)
         os._exit(1)
+
+    def _leave_in_time(self) -> None:
+        """End this rank in any case, once its run is closed: taking leave of a lost rank may take for ever."""
+        if self.ranks.world_size > 1:  # else the process may go on to something else
+            timer = threading.Timer(GRACE, os._exit, (1,))
+            timer.daemon = True
+            timer.start()
 
     def _say(self, line: str) -> None:
         with suppress(OSError, ValueError):

@@ -54,7 +54,7 @@ def test_nothing_is_left_five_seconds_after_the_launcher_died(bench_of_two, kill
     _, process, stderr, found = launched(bench_of_two)
     os.kill(found[killed], number)
     try:
-        wait_until(lambda: process.poll() is not None and not bench_of_two.left(), 5)
+        wait_until(lambda: process.poll() is not None and not bench_of_two.left(0), 5)
     finally:
         for pid in found.values():
             with suppress(ProcessLookupError):
