@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +94,7 @@ def chosen_first(labels: list[set[int]], scores: np.ndarray) -> Filed:
     return Filed(labels, ranked)
 
 
-def _gold_of(data: Dataset, split: str, ids: list[str]) -> Gold:
+def _gold_of(data: Dataset, split: str, ids: Sequence[str]) -> Gold:
     path = gold_file(data.folder, data.layout, split)
     gold = read_gold(path, data.taxonomy) if path.exists() else {}
     rows = [row for row, document in enumerate(ids) if document in gold]

@@ -115,7 +115,7 @@ class OwnTraining:
 
 
 def _documents(task: TrainingTask, is_packed: bool) -> Any:
-    from teleclass.model.batching import tokenize
+    from teleclass.model.batching import Ragged, tokenize
     from teleclass.model.training_set import TrainingDocuments
 
     tokenizer = task.tokenizer()
@@ -123,8 +123,9 @@ def _documents(task: TrainingTask, is_packed: bool) -> Any:
     return TrainingDocuments(
         tokens=tokenize(tokenizer, task.texts, task.max_tokens),
         rows=np.arange(len(task.texts)),
-        positives=task.targets(),
-        ignored=[nothing] * len(task.texts),
+        is_corpus=np.ones(len(task.texts), dtype=bool),
+        positives=Ragged.of(task.targets()),
+        ignored=Ragged.of([nothing] * len(task.texts)),
         weights=np.ones(len(task.texts), dtype=np.float32),
         n_classes=task.n_classes,
         pad_id=None if is_packed else tokenizer.pad_token_id,

@@ -19,6 +19,7 @@ import pandas as pd
 from benchmarks.speed_data import default_folder
 from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.data.gold import gold_file
+from teleclass.data.texts import Texts
 from teleclass.phases import evaluate
 from teleclass.report.card import CardOptions
 from teleclass.runtime.artifacts import Artifacts, Marker
@@ -67,7 +68,7 @@ def _inputs(real: Dataset, scratch: Path, n_documents: int) -> tuple[Dataset, Ar
     random = np.random.default_rng(0)
     ids = [str(number) for number in range(n_documents)]
     rows = [number % len(texts) for number in range(n_documents)]
-    corpus = replace(real.corpus, ids=ids + ids, texts=[texts[row] for row in rows] * 2, n_train=n_documents)
+    corpus = replace(real.corpus, ids=Texts.of(ids + ids), texts=texts[np.array(rows * 2)], n_train=n_documents)
     data = replace(real, folder=scratch / "data", corpus=corpus)
 
     paths = taxonomy.paths()

@@ -13,8 +13,9 @@ COMMANDS = {
     "run": "the whole experiment, as run_experiment.py does it",
     "check": "what would go wrong with a data folder, or surprise, before a long run",
     "encode": "documents and classes to vectors, with no experiment around it",
+    "evaluate": "labels from any file against gold",
     "predict": "labels for new texts by a trained model",
-    "runs": "list, compare, end, export and import runs",
+    "runs": "list, compare, end, export, import and log runs",
     "ui": "the MLflow UI on this project's runs",
 }
 """What each module of :mod:`teleclass.commands` does."""

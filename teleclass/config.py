@@ -77,6 +77,8 @@ class ExperimentConfig:
         the first so many documents of each corpus alone; 0 takes all.
     force
         a phase to do again, and those after it, though they are fresh.
+    repair
+        mend what can be mended in the data folder, and count it, instead of stopping at the first fault.
     dry_run
         check everything, print this configuration and which phases are to do and for how long, and write nothing.
     """
@@ -90,6 +92,7 @@ class ExperimentConfig:
     deepspeed_config: str = ""
     max_documents: int = 0
     force: str = ""
+    repair: bool = False
     dry_run: bool = False
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     labelling: LabellingConfig = field(default_factory=LabellingConfig)

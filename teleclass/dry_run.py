@@ -52,7 +52,8 @@ def show_plan(phases: Sequence[Phase], config: ExperimentConfig, n_ranks: int = 
         if len(plans) > 1:
             print_lines([f"seed {own.seed}, in {own.output_dir}/"], sys.stdout, prefix)
         print_table(plan_table(decisions, expected), sys.stdout, prefix)
-    print_lines(_remarks(config, ranks, seconds, sources), sys.stdout, prefix)
+    repairs = [f"repaired {line}" for line in data.mender.summary(data.folder)]
+    print_lines(repairs + _remarks(config, ranks, seconds, sources), sys.stdout, prefix)
 
 
 def _plans(

@@ -17,18 +17,32 @@ class InputError(TeleclassError):
     problem : what is wrong and what to do about it, in one sentence.
     file : the file it is in, when there is one.
     line : the line of that file, counted from 1.
+
+    Attributes
+    ----------
+    repair : what ``--repair`` does about it; empty where nothing.
     """
 
     def __init__(self, problem: str, file: str | PathLike[str] | None = None, line: int | None = None):
-        self.problem = problem
+        self.problem = printable(problem)
         self.file = None if file is None else str(file)
         self.line = line
+        self.repair = ""
         place = "" if self.file is None else self.file + ("" if line is None else f", line {line}") + ": "
-        super().__init__(place + problem)
+        super().__init__(place + self.problem)
+
+
+def printable(text: str) -> str:
+    """A text in one line, with control characters spelt out: names in a user's files must not move the cursor."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 class ModelError(TeleclassError):
     """A model that cannot be found or read."""
+
+
+class MemoryShortageError(TeleclassError):
+    """A device too small for the least that can be computed at once."""
 
 
 class WorkerError(TeleclassError):
@@ -45,3 +59,15 @@ class LockedError(TeleclassError):
 
 class DiskError(TeleclassError):
     """A disk that is full, or too small for what is to be written."""
+
+
+class StoreError(TeleclassError):
+    """A tracking store that cannot be used."""
+
+
+class NotFiniteLoss(TeleclassError):
+    """The training loss is NaN or infinite."""
+
+    def __init__(self, loss: float, step: int):
+        self.loss, self.step = loss, step
+        super().__init__(f"the training loss is {loss} at step {step}; lower optimizer.params.lr in the DeepSpeed file")

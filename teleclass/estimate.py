@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def workload(config: ExperimentConfig, data: Dataset, world_size: int = 1) -> Wo
         documents=len(corpus),
         fitted=min(len(corpus), max(fit_documents, DOCUMENTS_PER_PATH * n_paths)),
         filed=filed,
-        characters=sum(len(text) for text in corpus.texts[corpus.train]) if mines else 0,
+        characters=_mined_characters(config, data) if mines else 0,
         classes=taxonomy.n_classes,
         paths=n_paths,
         encoded_tokens=len(corpus) * encoded + len(views) * of_views,
@@ -244,9 +245,15 @@ def together(processes: int) -> float:
     return 1.0 if processes == 1 else processes * SECOND_WORKER
 
 
-def sample(texts: list[str], size: int = SAMPLED) -> list[str]:
+def sample(texts: Sequence[str], size: int = SAMPLED) -> list[str]:
     """Texts that are spread evenly over the list."""
     return [texts[row] for row in np.linspace(0, len(texts) - 1, min(size, len(texts))).astype(int)]
+
+
+def _mined_characters(config: ExperimentConfig, data: Dataset) -> int:
+    """Characters of the documents that terms are mined in."""
+    share = min(1.0, config.phrases.max_documents / max(1, data.corpus.n_train))
+    return round(share * int(data.corpus.texts.characters[data.corpus.train].sum()))
 
 
 def _compared(config: ExperimentConfig) -> ExperimentConfig:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig
+from teleclass.corpora import tracked_corpora
 from teleclass.data.dataset import Dataset, read_dataset
+from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.disk import full_disk_is_told, need_space
 from teleclass.runtime.distributed import Ranks
-from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
+from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_halvings, reset_rss_peak
 from teleclass.runtime.pulse import activity
-from teleclass.runtime.tracking import TrackedCorpus
 from teleclass.runtime.workplace import PhaseTiming, Workplace
 
 
@@ -34,6 +35,8 @@ class Phase:
     version : raised when the phase's results change for the same inputs.
     every_rank : whether all ranks run it, or rank 0 alone while the others wait.
     check : finds faults of its input before any work.
+    layout : what decides the result too, but lets a run with another one go on from what an unfinished one has left.
+    leftovers : artifacts that only help to go on with an unfinished run; removed when the phase is complete.
     space : bytes that it will write to the output folder, at most, beside what lies there.
     """
 
@@ -46,6 +49,8 @@ class Phase:
     version: int = 1
     every_rank: bool = False
     check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
+    layout: Callable[[Ranks], Any] = lambda ranks: None
+    leftovers: tuple[str, ...] = ()
     space: Callable[[ExperimentConfig, Dataset, Artifacts], int] = lambda config, data, artifacts: 0
 
 
@@ -56,6 +61,7 @@ class Decision:
     Attributes
     ----------
     fingerprint : what its marker must carry to be fresh.
+    lineage : the same without the phase's layout.
     parts : what the fingerprint was made of, digested one by one, to tell later what changed.
     reusable : the marker of the phase where it is fresh, else None.
     reason : why it is to do; empty where it is fresh.
@@ -63,6 +69,7 @@ class Decision:
 
     phase: Phase
     fingerprint: str
+    lineage: str
     parts: dict[str, str]
     reusable: Marker | None
     reason: str
@@ -75,11 +82,13 @@ STOPPED = "stopped before it was done the last time"
 def read_and_check(phases: Sequence[Phase], config: ExperimentConfig, ranks: Ranks) -> Dataset:
     """Read the data and find the faults of every phase's input, before any work.
 
+    With ``repair`` the data set's ``mender`` knows afterwards what was mended.
+
     Raises
     ------
-    TeleclassError : the first fault.
+    TeleclassError : the first fault that is not mended.
     """
-    data = read_dataset(config.data_folder, config.max_documents or None)
+    data = read_dataset(config.data_folder, config.max_documents or None, Mender(config.repair))
     for phase in phases:
         phase.check(config, data, ranks)
     return data
@@ -123,6 +132,8 @@ def run_phases(phases: Sequence[Phase], config: ExperimentConfig, data: Dataset,
             tracker.metrics(marker.metrics)
             tracker.tags(marker.tags)
             tracker.flush()
+            for name in phase.leftovers:
+                work.artifacts.discard(name)
     tracker.tags({"reused_phases": ", ".join(work.reused) or "none"})
     return metrics
 
@@ -151,11 +162,13 @@ def decide(
     for phase in phases:
         needs = {name: prints[name] for name in phase.inputs}
         own = _plain(phase.depends_on(config, data, ranks))
-        print_ = fingerprint(
+        lineage = fingerprint(
             phase=phase.name, version=phase.version, files=files, limit=config.max_documents, inputs=needs, own=own
         )
+        layout = phase.layout(ranks)
+        print_ = lineage if layout is None else fingerprint(lineage=lineage, layout=layout)
         parts = {"version": str(phase.version), "max_documents": str(config.max_documents)}
-        parts |= {"options": fingerprint(own=own)}
+        parts |= {"options": fingerprint(own=own)} | ({} if layout is None else {"layout": fingerprint(layout=layout)})
         parts |= {f"file {role}": digest for role, digest in files.items()}
         parts |= {f"input {made_by[name]}": digest for name, digest in needs.items()}
         prints.update(dict.fromkeys(phase.outputs, print_))
@@ -173,7 +186,7 @@ def decide(
                 reason = f"follows {rewritten[folders[0]]}"
         if reason:
             rewritten |= {artifacts.path(name): phase.name for name in phase.outputs}
-        decisions.append(Decision(phase, print_, parts, None if reason else found, reason))
+        decisions.append(Decision(phase, print_, lineage, parts, None if reason else found, reason))
     return decisions
 
 
@@ -203,6 +216,8 @@ def _why_stale(found: Marker | None, print_: str, parts: dict[str, str], missing
         reasons.append("max_documents changed")
     if "options" in changed:
         reasons.append("options changed")
+    if "layout" in changed:
+        reasons.append("number of ranks changed")
     if "version" in changed:
         reasons.append("the method changed with teleclass")
     if not reasons:
@@ -219,9 +234,11 @@ def _run_phase(
     work.notes.clear()
     work.tags.clear()
     work.is_reusable = True
+    work.lineage = ranks.from_first(decision.lineage if decision else "")
     work.worker_peak = MemoryPeak(0.0, 0.0)
     activity.phase = phase.name
     reset_gpu_peak()
+    reset_halvings()
     reset_rss_peak()
     started = time.perf_counter()
     found: dict[str, float] = {}
@@ -236,6 +253,9 @@ def _run_phase(
     here = peak()
     memories = ranks.gather((max(here.rss_mb, work.worker_peak.rss_mb), max(here.gpu_mb, work.worker_peak.gpu_mb)))
     rss_mb, gpu_memory_mb = (max(one) for one in zip(*memories, strict=True))
+    halvings = max(ranks.gather(here.halvings + work.worker_peak.halvings))
+    if halvings:
+        found[f"memory_halvings/{phase.name}"] = float(halvings)
     marker = Marker(
         decision.fingerprint if decision else "", seconds, found, dict(work.tags), is_partial=not work.is_reusable,
         parts=decision.parts if decision else {}, notes=list(work.notes), rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
@@ -252,37 +272,6 @@ def _run_phase(
             spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu) in enumerate(memories)}
         work.tracker.metrics(spent)
     return marker
-
-
-def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCorpus]:
-    """The training and the test corpus for the tracker.
-
-    Parameters
-    ----------
-    digests : SHA-256 of the input files by their role; none of a file that this rank did not read.
-    """
-    corpus = data.corpus
-    parts = (("train_corpus", "training", corpus.texts[: corpus.n_train]),
-             ("test_corpus", "test", corpus.texts[corpus.n_train :]))  # fmt: skip
-    return [
-        TrackedCorpus(
-            name=f"{data.folder.resolve().name} {context}",
-            context=context,
-            # MLflow shows the counts that came first with a digest, so all that they come from is part of it.
-            digest=fingerprint(
-                corpus=digests[role], classes=digests["classes"], hierarchy=digests.get("hierarchy"),
-                documents=len(texts),
-            ),
-            source=data.input_files()[role],
-            profile={
-                "documents": len(texts),
-                "empty": sum(not text for text in texts),
-                "classes": data.taxonomy.n_classes,
-            },
-        )
-        for role, context, texts in parts
-        if role in digests
-    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from teleclass.data.findings import ERROR, OK, WARNING, Finding, Section, as_jso
 from teleclass.data.layout import Layout, find_layout
 from teleclass.data.taxonomy import read_taxonomy
 from teleclass.data.textfile import pairs
+from teleclass.data.texts import Texts
 from teleclass.errors import ModelError, TeleclassError
 from teleclass.estimate import Estimate, estimate, sample
 from teleclass.execution import Phase
@@ -98,10 +99,15 @@ class FolderCheck:
         if file is not None and Path(file).is_relative_to(self.config.data_folder):
             file = str(Path(file).relative_to(self.config.data_folder))
         finding = Finding.of_error(error, file)
+        repair = getattr(error, "repair", "")
+        mended = f"--repair mends it: {repair}" if repair else ""
+        if repair and self.config.repair:
+            return replace(finding, kind=WARNING, advice=f"mended by --repair: {repair}")
         if layout is not None and file == layout.classes:
-            return replace(
-                finding, advice="mend this first: the line was left out, and other errors may follow from it"
-            )
+            first = "mend this first: the line was left out, and other errors may follow from it"
+            return replace(finding, advice=f"{first}; {mended}" if mended else first)
+        if mended:
+            return replace(finding, advice=mended)
         if isinstance(error, ModelError) and not self.is_model_chosen:
             return replace(finding, kind=WARNING, advice="tokens are not counted; name a model with --model")
         return finding
@@ -121,7 +127,7 @@ class FolderCheck:
             self._section("classes").findings += check_classes(taxonomy, layout, copy.folder, has_edges)
         if train is None:
             if taxonomy is not None:  # gold needs no documents to have faults
-                alone = Dataset(copy.folder, layout, taxonomy, Corpus([], [], 0))
+                alone = Dataset(copy.folder, layout, taxonomy, Corpus(Texts.of([]), Texts.of([]), 0))
                 copy.read(lambda folder: evaluate.check(replace(alone, folder=folder)))
             return None
         of_train = _documents(copy.folder, layout.train_corpus, *train)
@@ -130,7 +136,7 @@ class FolderCheck:
         self._section("documents").findings += check_documents(of_train, of_test, n_classes)
         if taxonomy is None or (has_test and test is None):
             return None
-        test_ids, test_texts = test or ([], [])
+        test_ids, test_texts = test or (Texts.of([]), Texts.of([]))
         corpus = Corpus(train[0] + test_ids, train[1] + test_texts, len(train[0]))
         data = Dataset(copy.folder, layout, taxonomy, corpus, is_limited=limit is not None)
         for phase in PHASES:
@@ -222,7 +228,7 @@ class FolderCheck:
         findings.append(Finding(OK, text))
 
 
-def _documents(folder: Path, name: str, ids: list[str], texts: list[str]) -> Documents:
+def _documents(folder: Path, name: str, ids: Texts, texts: Texts) -> Documents:
     """Documents with their lines, read once more for these."""
     lines = [line for line, _, _ in pairs(folder / name)]
     return Documents(name, ids, texts, lines[: len(ids)])

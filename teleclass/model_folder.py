@@ -91,9 +91,11 @@ def read_label_model(folder: Path) -> LabelModel:
 def read_encoder(folder: Path, device: str, max_tokens: int) -> SentenceEncoder:
     from teleclass.model.encoder import SentenceEncoder
     from teleclass.model.sources import find_model
+    from teleclass.model.weights import check_model
     from teleclass.runtime.devices import inference_dtype
 
     dtype = str(inference_dtype(device)).removeprefix("torch.")
+    check_model(find_model(str((folder / FILING / "encoder").absolute())))
     return SentenceEncoder(find_model(str((folder / FILING / "encoder").absolute())), device, dtype, max_tokens)
 
 

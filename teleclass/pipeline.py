@@ -20,7 +20,7 @@ from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
 from teleclass.publish import log_artifacts, publish_model
 from teleclass.runtime.artifacts import Artifacts, file_digest
-from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
+from teleclass.runtime.console import is_first_rank, log, set_up_console
 from teleclass.runtime.devices import set_up_torch
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
@@ -29,9 +29,9 @@ from teleclass.runtime.llm import llm_print
 from teleclass.runtime.lock import only_writer
 from teleclass.runtime.parents import follow_launcher
 from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
-from teleclass.runtime.summary import log_table, metric_lines, phase_table
+from teleclass.runtime.summary import say_goodbye
 from teleclass.runtime.supervision import Supervisor
-from teleclass.runtime.tracking import Tracker, tracking_uri
+from teleclass.runtime.tracking import Tracker
 from teleclass.runtime.workplace import Workplace
 from teleclass.sections import card_options, label_options, relabelling
 from teleclass.sweep import run_seeds
@@ -90,12 +90,14 @@ PHASES = (
         depends_on=lambda c, data, ranks: [
             model_digest(c.training.model), c.training.epochs, c.training.max_tokens, c.training.max_steps, c.seed,
             c.training.packed,
-            file_digest(c.deepspeed_file), ranks.world_size,
+            file_digest(c.deepspeed_file),
             [c.training.self_training_rounds, relabelling(c)] if c.training.self_training_rounds else [],
         ],
         every_rank=True,
         check=lambda c, data, ranks: train.check(data, c.training, c.deepspeed_file, ranks.world_size),
         version=3,
+        layout=lambda ranks: ranks.world_size,
+        leftovers=("checkpoints",),
         space=space.train,
     ),
     Phase(
@@ -185,9 +187,11 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
 def _run_experiment(config: ExperimentConfig, ranks: Ranks, data: Dataset, started: float) -> ExperimentResult:
     """The whole of it as one MLflow run, in an output folder that is this experiment's alone."""
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
+    for line in data.mender.summary(data.folder):
+        log.info("repaired %s", line)
     if ranks.world_size > 1:
         ranks.connect()
-    tracker = Tracker(config.tracking)
+    tracker = Tracker(config.tracking, Path(config.output_dir))
     artifacts = Artifacts(Path(config.output_dir))
     work = Workplace(artifacts, ranks, tracker, config.seed, supervision=config.supervision)
     supervisor = Supervisor(artifacts.folder, ranks, config.supervision)
@@ -199,7 +203,7 @@ def _run_experiment(config: ExperimentConfig, ranks: Ranks, data: Dataset, start
             status = "FINISHED"
         except (KeyboardInterrupt, Stopped):
             status = "KILLED"
-            log.info("stopped; the same command goes on from the last completed phase")
+            log.info("stopped; the same command goes on from what is complete")
             raise
         except TeleclassError as error:
             if not ranks.is_first:  # rank 0's are printed by main
@@ -216,9 +220,12 @@ def _run_and_track(config: ExperimentConfig, data: Dataset, work: Workplace, sta
     """Run the phases, and tell MLflow and the terminal what came of them; returns all metrics."""
     ranks, tracker = work.ranks, work.tracker
     tags = run_tags(ranks) | {"preset": config.preset}
+    if repairs := data.mender.summary(data.folder):
+        tags["repairs"] = "; ".join(repairs)
     if ranks.is_first:
         tracker.end_leftovers()
         tracker.start(flatten(config), tags)
+        tracker.metrics({"data/repairs": float(len(data.mender.repairs))} if config.repair else {})
         with work.artifacts.writing("config") as partial:
             partial.write_text(to_yaml(config), "utf-8")
         tracker.artifact(work.artifacts.path("config"))
@@ -231,7 +238,7 @@ def _run_and_track(config: ExperimentConfig, data: Dataset, work: Workplace, sta
         tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
         log_artifacts(work)
         publish_model(work, data.taxonomy, config.tracking.model, config.register)
-        _say_goodbye(config, work, metrics, total)
+        say_goodbye(work, metrics, total)
     ranks.barrier()
     return metrics
 
@@ -287,12 +294,3 @@ class TELEClassPipeline:
 
 def _result(config: ExperimentConfig, metrics: dict[str, float]) -> ExperimentResult:
     return ExperimentResult(Path(config.output_dir), Artifacts(Path(config.output_dir)).path("submission"), metrics)
-
-
-def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, float], total: float) -> None:
-    log_table(phase_table(work.timings, total))
-    lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
-             f"{work.artifacts.path('submission')}"]  # fmt: skip
-    if work.tracker.run_id:
-        lines.append(f"MLflow run {work.tracker.run_id} in {tracking_uri()}; look at it with: teleclass ui")
-    log.info("%s", "\n".join(lines))

@@ -32,7 +32,7 @@ def publish_model(work: Workplace, taxonomy: Taxonomy, is_wanted: bool, register
     register : a name in the model registry, or empty.
     """
     is_new = not set(MADE_BY) <= set(work.reused)
-    if not work.tracker.run_id or not (register or (is_wanted and is_new)):
+    if not work.tracker.is_on or not (register or (is_wanted and is_new)):
         return
     need = sum(file.stat().st_size for file in work.artifacts.path("model").rglob("*") if file.is_file())
     # MLflow gathers the model in the temporary folder before it copies it to the store.

@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from teleclass.config import ExperimentConfig, flatten
+from teleclass.corpora import tracked_corpora
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
-from teleclass.execution import Phase, shared_phases, tracked_corpora
+from teleclass.execution import Phase, shared_phases
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
@@ -61,7 +62,7 @@ def run_seeds(
     is_first = Ranks.from_environment().is_first
     folders = [Artifacts(Path(config.output_dir) / f"seed_{seed}") for seed in seeds]
     shared = shared_phases(phases, config, data)
-    tracker = Tracker(config.tracking)
+    tracker = Tracker(config.tracking, Path(config.output_dir))
     means: dict[str, float] = {}
     status = "FAILED"
     with only_writer(Path(config.output_dir)) if is_first else nullcontext(), signals_raise():

@@ -17,7 +17,7 @@ from teleclass.cli import main
 def test_help_lists_the_commands(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    for command in ("run", "check", "encode", "predict", "runs", "ui"):
+    for command in ("run", "check", "encode", "evaluate", "predict", "runs", "ui"):
         assert f"\n  {command} " in printed
 
 

@@ -48,6 +48,7 @@ def test_a_data_folder_in_the_file_chooses_the_preset_too(tmp_path):
         (["--decoding.label_per_document", "3"], "did you mean --decoding.labels_per_document?"),
         (["--training.epochs", "three"], "training.epochs"),
         (["--training.epochs", "0"], "training.epochs must be 1 or more"),
+        (["--training.checkpoint_minutes=-1"], "training.checkpoint_minutes must be 0 or more"),
         (["--decoding.labels_per_document", "-1"], "decoding.labels_per_document"),
         (["--prediction.classifier_weight", "1.5"], "prediction.classifier_weight"),
         (["--labelling.prior", "flat"], "labelling.prior"),

@@ -24,8 +24,11 @@ PHASES = (
     Phase(
         "label", nothing, lambda c: (), ("document_embeddings",), ("label_model",), lambda c, data, ranks: c.decoding
     ),
-    Phase("train", nothing, lambda c: (), ("label_model",), ("model", "ds_config"), lambda c, data, ranks: c.training),
-)
+    Phase(
+        "train", nothing, lambda c: (), ("label_model",), ("model", "ds_config"), lambda c, data, ranks: c.training,
+        layout=lambda ranks: ranks.world_size,
+    ),
+)  # fmt: skip
 
 
 class Folder:
@@ -43,8 +46,9 @@ class Folder:
         marker = replace(Marker(decision.fingerprint, 1.0, parts=decision.parts), **changes)
         self.artifacts.complete(decision.phase.name, marker, decision.phase.outputs)
 
-    def decide(self, phases=PHASES, files=FILES, **changes):
-        return decide(phases, replace(self.config, **changes), self.data, Ranks(), self.artifacts, files)
+    def decide(self, phases=PHASES, files=FILES, ranks=1, **changes):
+        config = replace(self.config, **changes)
+        return decide(phases, config, self.data, Ranks(world_size=ranks), self.artifacts, files)
 
     def reasons(self, phases=PHASES, files=FILES, **changes):
         decisions = self.decide(phases, files, **changes)
@@ -108,3 +112,11 @@ def test_a_marker_of_an_older_program_is_fresh_or_stale_without_saying_more(fold
         folder.complete(decision, parts={})
     assert folder.reasons() == ["", "", ""]
     assert folder.reasons(max_documents=5) == ["inputs or options changed"] * 3
+
+
+def test_another_number_of_ranks_redoes_a_phase_which_may_go_on_with_what_is_unfinished(folder):
+    one, two = folder.decide(), folder.decide(ranks=2)
+    assert [decision.reason for decision in two] == ["", "", "number of ranks changed"]
+    assert [a.lineage == b.lineage for a, b in zip(one, two, strict=True)] == [True] * 3
+    changed = folder.decide(training=replace(folder.config.training, epochs=9))
+    assert changed[2].lineage != one[2].lineage

@@ -60,6 +60,7 @@ def test_one_process_ends_well_and_says_where_the_results_are(one_process):
     table = [line.split() for line in lines[lines.index(next(one for one in lines if "share" in one)) + 1 :]]
     assert [row[0] for row in table[:9]] == [*PHASES, "start,", "total"]
     assert {row[-1] for row in table[:7]} == {"done"}
+    assert not (one_process.output / "checkpoints").exists(), "a complete training needs none"
     assert len(lines) <= 40, "a library's warnings came through:\n" + process.stderr
     assert not [line for line in lines if "Warning" in line or "Traceback" in line]
 
@@ -289,6 +290,8 @@ def test_a_run_that_is_stopped_ends_killed(folder, tiny_model, one_process):
     rest = process.stderr.read()
     assert process.wait(timeout=60) == 143, rest
     assert "Traceback" not in rest
+    assert "which is saved; the same command goes on there" in rest
+    assert (folder / "stopped" / "checkpoints" / "newest.json").exists()
     assert mlflow_runs(folder)[-1].info.status == "KILLED"
 
 

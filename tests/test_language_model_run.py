@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import write_course_layout
-from experiments import SCRIPT, options, run
+from experiments import SCRIPT, mlflow_runs, options, run
 from llm_server import Reply, ScriptedServer, answer, broken, cut, quoted, refused, slow, too_many
 
 from teleclass.data.layout import SAMPLE_DIR
@@ -136,6 +136,20 @@ def test_the_key_is_in_no_output(first, folder):
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert any(file.name == "llm_answers.jsonl" for file in files)
     assert [file for file in files if KEY.encode() in file.read_bytes()] == []
+
+
+def test_a_key_that_the_server_repeats_in_its_refusal_is_in_no_output(tmp_path, tiny_model):
+    """The run fails; its message, its files and MLflow's hold the refusal without the key."""
+    data = write_course_layout(tmp_path / "data")
+    with ScriptedServer(lambda body, n: Reply(status=401, text="no such key: {key}, sent as Bearer {key}")) as server:
+        more = ("--llm.base_url", server.url, "--llm.model", "scripted", "--llm.tasks", "annotate")
+        process = run([sys.executable, SCRIPT, *options(data, tiny_model, tmp_path / "out", *more)], tmp_path,
+                      TELECLASS_LLM_API_KEY=KEY)  # fmt: skip
+    assert process.returncode == 2
+    assert "HTTP 401: no such key" in process.stderr
+    assert KEY not in process.stderr + process.stdout
+    assert [one.info.status for one in mlflow_runs(tmp_path)] == ["FAILED"]
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()] == []
 
 
 def test_a_second_run_asks_nothing(first, folder, data):

@@ -1,4 +1,4 @@
-"""``teleclass runs``: list, compare, end, export and import the runs of this project's store."""
+"""``teleclass runs``: list, compare, end, export, import and log the runs of this project's store."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def main(arguments: list[str]) -> int:
     import_ = commands.add_parser("import", help="read an exported run into the store here")
     import_.add_argument("folder", type=Path)
     import_.add_argument("--force", action="store_true", help="though the store has it already")
+    log_ = commands.add_parser("log", help="send to the store what MLflow missed while a run was under way")
+    log_.add_argument("place", type=Path, metavar="FILE|FOLDER", help="a file of OUTPUT/unlogged, or the output folder")
     options = parser.parse_args(arguments)
     set_up_console()
     if options.command == "compare":
@@ -48,6 +50,8 @@ def main(arguments: list[str]) -> int:
         _export(options.run, options.folder)
     elif options.command == "import":
         _import(options.folder, options.force)
+    elif options.command == "log":
+        _log(options.place)
     else:
         _list(options)
     return 0
@@ -55,12 +59,12 @@ def main(arguments: list[str]) -> int:
 
 def _list(options: argparse.Namespace) -> None:
     from teleclass.runtime.table import Table, print_table
-    from teleclass.runtime.tracking import tracking_uri
+    from teleclass.runtime.tracking import shown_uri
     from teleclass.runtime.tracking.runs import best_first, list_runs
 
     runs = list_runs(options.experiment)
     if not runs:
-        print(f"no run yet in {tracking_uri()}; 'python run_experiment.py' makes one")
+        print(f"no run yet in {shown_uri()}; 'python run_experiment.py' makes one")
         return
     shown = [name for name in options.metrics.split(",") if name]
     if options.best:
@@ -142,10 +146,21 @@ def _export(wanted: str, folder: Path) -> None:
 
 
 def _import(folder: Path, again: bool) -> None:
-    from teleclass.runtime.tracking import tracking_uri
+    from teleclass.runtime.tracking import shown_uri
     from teleclass.runtime.tracking.transfer import import_run
 
-    print(f"imported as {import_run(folder, again)[:8]} into {tracking_uri()}")
+    print(f"imported as {import_run(folder, again)[:8]} into {shown_uri()}")
+
+
+def _log(place: Path) -> None:
+    from teleclass.runtime.tracking import shown_uri
+    from teleclass.runtime.tracking.later import log_file, unlogged_files
+
+    for file in unlogged_files(place):
+        found = log_file(file)
+        print(f"{found.entries:,} entries of {file} logged as run {found.run_id[:8]} into {shown_uri()}")
+        for one in found.left_out:
+            print(f"  left out: {one}")
 
 
 def _number(value: float | None) -> str:

@@ -25,13 +25,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=5000)
     options = parser.parse_args(arguments)
     _check(options.host, options.port)
-    from teleclass.runtime.tracking import has_store, tracking_uri, ui_command
+    from teleclass.runtime.tracking import has_store, shown_uri, ui_command
 
     command, environment = ui_command(options.port, options.host)
     url = f"http://{options.host}:{options.port}"
     try:
         with signals_raise():
-            print(f"MLflow UI on {tracking_uri()}: starting on {url}", flush=True)
+            print(f"MLflow UI on {shown_uri()}: starting on {url}", flush=True)
             if not has_store():
                 from teleclass.runtime.tracking.store import open_store
 

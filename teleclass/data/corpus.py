@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from teleclass.data.layout import Layout
+from teleclass.data.mending import STRICT, Mender
 from teleclass.data.textfile import pairs
+from teleclass.data.texts import TextBuilder, Texts
 from teleclass.errors import InputError
 
 MAX_CHARACTERS = 20_000
@@ -17,12 +19,17 @@ MAX_CHARACTERS = 20_000
 class Corpus:
     """Training documents followed by test documents.
 
-    ``ids`` are the file's own, as strings; an id may stand once in each of the two files.
+    ``ids`` are the file's own, as strings; an id may stand once in each of the two files. Texts stay in the files;
+    lists of either are taken too, and kept in memory.
     """
 
-    ids: list[str]
-    texts: list[str]
+    ids: Texts
+    texts: Texts
     n_train: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", Texts.of(self.ids))
+        object.__setattr__(self, "texts", Texts.of(self.texts))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -33,7 +40,12 @@ class Corpus:
 
     @property
     def n_empty(self) -> int:
-        return sum(not text for text in self.texts)
+        return int((self.texts.characters == 0).sum())
+
+    @property
+    def n_cut(self) -> int:
+        """Texts that reach :data:`MAX_CHARACTERS`."""
+        return int((self.texts.characters >= MAX_CHARACTERS).sum())
 
     @property
     def train(self) -> slice:
@@ -52,37 +64,41 @@ class Corpus:
         return f"{self.n_train:,} training and {self.n_test:,} test documents{empty}"
 
 
-def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None) -> Corpus:
+def read_corpus(data_dir: Path, layout: Layout, max_documents: int | None = None, mender: Mender = STRICT) -> Corpus:
     """Read both corpora; the test corpus may be absent.
 
     Parameters
     ----------
     max_documents : the first so many of each file alone.
+    mender : leaves out lines without an id and all but the first of one id, where it mends.
 
     Raises
     ------
     InputError : a missing or broken file, or a document id that stands twice in a file.
     """
-    train_ids, train_texts = read_documents(data_dir / layout.train_corpus, max_documents)
+    train_ids, train_texts = read_documents(data_dir / layout.train_corpus, max_documents, mender)
     test_file = data_dir / layout.test_corpus
-    test_ids, test_texts = read_documents(test_file, max_documents) if test_file.exists() else ([], [])
+    if not test_file.exists():
+        return Corpus(train_ids, train_texts, len(train_ids))
+    test_ids, test_texts = read_documents(test_file, max_documents, mender)
     return Corpus(train_ids + test_ids, train_texts + test_texts, len(train_ids))
 
 
-def read_documents(path: Path, limit: int | None = None) -> tuple[list[str], list[str]]:
+def read_documents(path: Path, limit: int | None = None, mender: Mender = STRICT) -> tuple[Texts, Texts]:
     """Ids and texts of one file, the first ``limit`` of them; else as :func:`read_corpus`."""
-    ids: list[str] = []
-    texts: list[str] = []
+    ids, texts = TextBuilder(), TextBuilder(path)
     line_of: dict[str, int] = {}
-    for line, number, text in pairs(path):
-        if not number:
-            raise InputError("the document has no id before the tab", path, line)
-        if number in line_of:
-            raise InputError(f"document id {number!r} stands already in line {line_of[number]}", path, line)
-        line_of[number] = line
-        if limit is None or len(ids) < limit:
-            ids.append(number)
-            texts.append(text[:MAX_CHARACTERS])
-    if not ids:
+    leaving_out = mender.leaving_out()
+    for line, number, text in pairs(path, mender=mender):
+        with leaving_out:
+            if not number:
+                raise InputError("the document has no id before the tab", path, line)
+            if number in line_of:
+                raise InputError(f"document id {number!r} stands already in line {line_of[number]}", path, line)
+            line_of[number] = line
+            if limit is None or len(ids) < limit:
+                ids.add(number)
+                texts.add(text[:MAX_CHARACTERS], line)
+    if not len(ids):
         raise InputError("holds no document", path)
-    return ids, texts
+    return ids.texts(), texts.texts()

@@ -14,18 +14,23 @@ from teleclass.data.layout import (
     Layout,
     find_layout,
 )
+from teleclass.data.mending import STRICT, Mender
 from teleclass.data.taxonomy import Taxonomy, read_taxonomy
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A taxonomy and its documents; ``is_limited`` where only the first documents of each file were taken."""
+    """A taxonomy and its documents; ``is_limited`` where only the first documents of each file were taken.
+
+    ``mender`` is what readers of further files in the folder are to be given.
+    """
 
     folder: Path
     layout: Layout
     taxonomy: Taxonomy
     corpus: Corpus
     is_limited: bool = False
+    mender: Mender = STRICT
 
     def input_files(self) -> dict[str, Path]:
         """The existing files that labels are made from, by their role (gold is none of them)."""
@@ -48,7 +53,7 @@ class Dataset:
         return {role: self.folder / name for role, name in roles.items() if (self.folder / name).exists()}
 
 
-def read_dataset(data_dir: Path, max_documents: int | None = None) -> Dataset:
+def read_dataset(data_dir: Path, max_documents: int | None = None, mender: Mender = STRICT) -> Dataset:
     """Read a data folder of either layout.
 
     Raises
@@ -56,5 +61,6 @@ def read_dataset(data_dir: Path, max_documents: int | None = None) -> Dataset:
     InputError : anything in it that cannot be used, with file and line.
     """
     layout = find_layout(data_dir)
-    taxonomy, corpus = read_taxonomy(data_dir, layout), read_corpus(data_dir, layout, max_documents)
-    return Dataset(data_dir, layout, taxonomy, corpus, is_limited=max_documents is not None)
+    taxonomy = read_taxonomy(data_dir, layout, mender)
+    corpus = read_corpus(data_dir, layout, max_documents, mender)
+    return Dataset(data_dir, layout, taxonomy, corpus, is_limited=max_documents is not None, mender=mender)

@@ -62,7 +62,13 @@ class DocumentFile:
             text = ""
         if not isinstance(text, str):
             raise InputError(f"column {self.text_column!r} holds no text but {type(text).__name__}", self.path, line)
-        return str(row[self.id_column]) if self.id_column else str(number), text
+        identity = str(row[self.id_column]) if self.id_column else str(number)
+        return _sound(identity), _sound(text)
+
+
+def _sound(text: str) -> str:
+    """Text that can be encoded: half a surrogate pair, which JSON can escape, is no character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(file: DocumentFile) -> Iterator[tuple[str, str]]:
@@ -112,7 +118,7 @@ def _parquet(file: DocumentFile) -> Iterator[tuple[str, str]]:
             for row in batch.to_pylist():
                 yield file.values(row, number, None)
                 number += 1
-    except ArrowException as error:
+    except (ArrowException, OSError) as error:
         raise InputError(f"is not valid parquet: {str(error).splitlines()[0][:100]}", file.path) from None
 
 

@@ -61,6 +61,7 @@ class MendedCopy:
                     self.faults.append(error)
                     return None
                 real = InputError(error.problem, self.source / name, error.line)
+                real.repair = error.repair
                 if str(real) in map(str, self.faults):  # another reader of the same file
                     return None
                 self.faults.append(real)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from teleclass.data.spreadsheet import guarded
 from teleclass.errors import InputError
 
 COLUMNS = ("id", "classes", "class_ids", "probabilities", "paths", "confidence")
@@ -130,5 +131,5 @@ WRITERS: dict[str, Callable[[Path], Writer]] = {".csv": _Csv, ".jsonl": _JsonLin
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return SEPARATOR.join(f"{one:.4f}" if isinstance(one, float) else str(one) for one in value)
-    return f"{value:.4f}" if isinstance(value, float) else value
+        return guarded(SEPARATOR.join(f"{one:.4f}" if isinstance(one, float) else str(one) for one in value))
+    return f"{value:.4f}" if isinstance(value, float) else guarded(value)

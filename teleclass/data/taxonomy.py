@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 
 from teleclass.data.layout import Layout
+from teleclass.data.mending import STRICT, Mender
 from teleclass.data.textfile import class_id, pairs
 from teleclass.errors import InputError
 
@@ -176,18 +177,22 @@ class Taxonomy:
         return ", ".join(parts)
 
 
-def read_taxonomy(data_dir: Path, layout: Layout) -> Taxonomy:
+def read_taxonomy(data_dir: Path, layout: Layout, mender: Mender = STRICT) -> Taxonomy:
     """Read classes, edges, keywords and descriptions of a data folder.
+
+    Parameters
+    ----------
+    mender : leaves out faulty lines, where it mends; a cycle is never mended.
 
     Raises
     ------
     InputError : a missing or broken file, a duplicate class, an unknown class in an edge, a cycle.
     """
-    ids, names = _read_classes(data_dir / layout.classes)
+    ids, names = _read_classes(data_dir / layout.classes, mender)
     position = {number: index for index, number in enumerate(ids)}
-    edges = _read_edges(data_dir / layout.hierarchy, position, names)
-    keywords = read_keywords(data_dir / layout.keywords, names)
-    descriptions = _read_by_name(data_dir / layout.descriptions, "\t", "name<TAB>description", names)
+    edges = _read_edges(data_dir / layout.hierarchy, position, names, mender)
+    keywords = read_keywords(data_dir / layout.keywords, names, mender)
+    descriptions = _read_by_name(data_dir / layout.descriptions, "\t", "name<TAB>description", names, mender)
     try:
         return Taxonomy(
             ids,
@@ -200,7 +205,7 @@ def read_taxonomy(data_dir: Path, layout: Layout) -> Taxonomy:
         raise InputError(error.problem, data_dir / layout.hierarchy) from None
 
 
-def read_keywords(path: Path, names: Sequence[str]) -> dict[int, list[str]]:
+def read_keywords(path: Path, names: Sequence[str], mender: Mender = STRICT) -> dict[int, list[str]]:
     """Keywords by class position, from lines ``name:keyword,keyword`` in which an underscore is a blank.
 
     Parameters
@@ -211,63 +216,70 @@ def read_keywords(path: Path, names: Sequence[str]) -> dict[int, list[str]]:
     ------
     InputError : a broken line, an unknown class, or one that stands twice.
     """
-    found = _read_by_name(path, ":", "name:keyword,keyword", names)
+    found = _read_by_name(path, ":", "name:keyword,keyword", names, mender)
     return {index: words for index, text in found.items() if (words := _split_keywords(text))}
 
 
-def _read_classes(path: Path) -> tuple[list[int], list[str]]:
+def _read_classes(path: Path, mender: Mender) -> tuple[list[int], list[str]]:
     ids: list[int] = []
     names: list[str] = []
     line_of_id: dict[int, int] = {}
     line_of_name: dict[str, int] = {}
-    for line, left, name in pairs(path, expected="id<TAB>name"):
-        number = class_id(left, path, line)
-        if number in line_of_id:
-            raise InputError(f"class id {number} stands already in line {line_of_id[number]}", path, line)
-        if not name:
-            raise InputError(f"class {number} has no name", path, line)
-        if _plain(name) in line_of_name:
-            raise InputError(f"class name {name!r} stands already in line {line_of_name[_plain(name)]}", path, line)
-        line_of_id[number] = line_of_name[_plain(name)] = line
-        ids.append(number)
-        names.append(name)
+    leaving_out = mender.leaving_out()
+    for line, left, name in pairs(path, expected="id<TAB>name", mender=mender):
+        with leaving_out:
+            number = class_id(left, path, line)
+            if number in line_of_id:
+                spelt = f", written here as {left!r}" if left != str(number) else ""
+                raise InputError(f"class id {number} stands already in line {line_of_id[number]}{spelt}", path, line)
+            if not name:
+                raise InputError(f"class {number} has no name", path, line)
+            if _plain(name) in line_of_name:
+                raise InputError(f"class name {name!r} stands already in line {line_of_name[_plain(name)]}", path, line)
+            line_of_id[number] = line_of_name[_plain(name)] = line
+            ids.append(number)
+            names.append(name)
     if not ids:
         raise InputError("holds no class", path)
     return ids, names
 
 
-def _read_edges(path: Path, position: dict[int, int], names: list[str]) -> list[tuple[int, int]]:
+def _read_edges(path: Path, position: dict[int, int], names: list[str], mender: Mender) -> list[tuple[int, int]]:
     edges = []
-    for line, left, right in pairs(path, expected="parent<TAB>child"):
-        ends = [class_id(side, path, line) for side in (left, right)]
-        for number in ends:
-            if number not in position:
-                raise InputError(f"class {number} is not in the class file", path, line)
-        parent, child = (position[number] for number in ends)
-        if parent == child:
-            raise InputError(f"class {ends[0]} ({names[parent]}) is its own parent", path, line)
-        edges.append((parent, child))
+    leaving_out = mender.leaving_out()
+    for line, left, right in pairs(path, expected="parent<TAB>child", mender=mender):
+        with leaving_out:
+            ends = [class_id(side, path, line) for side in (left, right)]
+            for number in ends:
+                if number not in position:
+                    raise InputError(f"class {number} is not in the class file", path, line)
+            parent, child = (position[number] for number in ends)
+            if parent == child:
+                raise InputError(f"class {ends[0]} ({names[parent]}) is its own parent", path, line)
+            edges.append((parent, child))
     return edges
 
 
-def _read_by_name(path: Path, separator: str, expected: str, names: Sequence[str]) -> dict[int, str]:
+def _read_by_name(path: Path, separator: str, expected: str, names: Sequence[str], mender: Mender) -> dict[int, str]:
     """The right-hand side by class position; an absent file is an empty one."""
     if not path.exists():
         return {}
     by_name = {_plain(name): index for index, name in enumerate(names)}
     found: dict[int, str] = {}
     line_of: dict[int, int] = {}
-    for line, left, right in pairs(path, separator, expected):
+    leaving_out = mender.leaving_out()
+    for line, left, right in pairs(path, separator, expected, mender):
         name, text = left, right
         while _plain(name) not in by_name and separator in text:  # the name may hold the separator itself
             more, _, text = text.partition(separator)
             name = f"{name}{separator}{more}"
-        index = by_name.get(_plain(name))
-        if index is None:
-            raise InputError(f"class {left!r} is not in the class file", path, line)
-        if index in found:
-            raise InputError(f"class {name!r} has line {line_of[index]} already", path, line)
-        found[index], line_of[index] = text.strip(), line
+        with leaving_out:
+            index = by_name.get(_plain(name))
+            if index is None:
+                raise InputError(f"class {left!r} is not in the class file", path, line)
+            if index in found:
+                raise InputError(f"class {name!r} has line {line_of[index]} already", path, line)
+            found[index], line_of[index] = text.strip(), line
     return found
 
 

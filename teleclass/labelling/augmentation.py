@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import PathIndex
 from teleclass.labelling.similarity import blocks
+
+KEPT = 1024
+"""Near documents of a class that are held until they are more than so many: then its best alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def nearest_documents(
     model: LabelModel,
     paths: PathIndex,
     starved: dict[int, int],
-    labelled: set[tuple[int, int]],
+    labelled: sparse.csr_matrix,
     config: AugmentationConfig,
 ) -> list[NearestDocument]:
     """The most probable documents of each starved class among those that were not given it.
@@ -71,7 +75,7 @@ def nearest_documents(
     ----------
     embeddings : (N, D), training documents.
     starved : documents each starved class has already; it is filled up to ``starved_below``.
-    labelled : (row, class position) pairs that exist already.
+    labelled : (N, C) bool, the classes that documents have already, and those they are not to be lent to.
     """
     if not starved:
         return []
@@ -81,16 +85,18 @@ def nearest_documents(
     for rows in blocks(len(embeddings), max(paths.n_paths, paths.n_classes)):
         posterior = model.posterior(embeddings[rows], paths)
         marginals = paths.marginals(posterior)[:, nodes]
-        for offset, column in zip(*np.nonzero(marginals >= config.nearest_confidence), strict=True):
+        is_near = (marginals >= config.nearest_confidence) & ~labelled[rows][:, nodes].toarray()
+        for offset, column in zip(*np.nonzero(is_near), strict=True):
             row, node = rows.start + int(offset), int(nodes[column])
-            if (row, node) in labelled:
-                continue
             best = through[node][posterior[offset, through[node]].argmax()]
             path = paths.membership[best].indices
             route = tuple(int(step) for step in path[: list(path).index(node) + 1])
             found[node].append(NearestDocument(row, node, route, float(marginals[offset, column])))
-    lent = []
-    for node, documents in found.items():
-        documents.sort(key=lambda document: (-document.confidence, document.row))
-        lent.extend(documents[: config.starved_below - starved[node]])
-    return lent
+        for node, documents in found.items():
+            if len(documents) > KEPT:
+                found[node] = _best(documents, config.starved_below - starved[node])
+    return [one for node, documents in found.items() for one in _best(documents, config.starved_below - starved[node])]
+
+
+def _best(documents: list[NearestDocument], number: int) -> list[NearestDocument]:
+    return sorted(documents, key=lambda document: (-document.confidence, document.row))[: max(0, number)]

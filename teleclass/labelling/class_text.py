@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from teleclass.data.taxonomy import Taxonomy
 
+MAX_ROUTE = 64
+"""Classes of a path that are written out: no model reads more of it, and a chain of 5,000 would fill the memory."""
+
 
 def class_views(taxonomy: Taxonomy, terms: Mapping[int, Sequence[str]] | None = None) -> list[list[str]]:
     """The texts whose mean embedding represents each class, one list a class.
@@ -38,7 +41,10 @@ def _views_of(taxonomy: Taxonomy, index: int, keywords: Sequence[str]) -> list[s
 
 def route_of(taxonomy: Taxonomy, node: int) -> str:
     """A class's way from its root over first parents, as text: ``tools > knives``."""
-    return " > ".join(readable(taxonomy.names[step]) for step in taxonomy.first_path(node))
+    names = [readable(taxonomy.names[step]) for step in taxonomy.first_path(node)]
+    if len(names) > MAX_ROUTE:
+        names = [*names[: MAX_ROUTE // 2], "…", *names[-MAX_ROUTE // 2 :]]
+    return " > ".join(names)
 
 
 def readable(name: str) -> str:

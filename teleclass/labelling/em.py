@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from teleclass.errors import MemoryShortageError
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.label_model import LabelHead
 from teleclass.labelling.paths import PathIndex
 from teleclass.labelling.similarity import blocks, softmax, unit
+from teleclass.runtime.memory import is_out_of_memory, release_memory, tell_halving
+
+_fitting: dict[str, int] = {}
+"""Documents at once by device, where more did not fit into its memory."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,16 @@ def pass_over(
     """
     expect = _Expectation(head, paths, device)
     for block in blocks(len(embeddings) if rows is None else len(rows), paths.n_paths):
-        some = block if rows is None else rows[block]
-        documents = head.documents(embeddings[some])
-        evidence = None if annotations is None else partial(annotations.sharpen, rows=some)
-        expect.add(documents, evidence)
-        tick(len(documents))
+        waiting: list[slice | np.ndarray] = [block if rows is None else rows[block]]
+        while waiting:
+            some = waiting.pop()
+            documents = head.documents(embeddings[some])
+            evidence = None if annotations is None else partial(annotations.sharpen, rows=some)
+            if expect.add(documents, evidence):
+                tick(len(documents))
+            else:
+                numbers = np.arange(some.start, some.stop) if isinstance(some, slice) else some
+                waiting += np.array_split(numbers, 2)[::-1]
     path_mass, path_sums = expect.sums()
     to_classes = paths.membership.T
     return CorpusSums(path_mass, to_classes @ path_mass, to_classes @ path_sums)
@@ -131,26 +141,48 @@ class _Expectation:
             tensors = [torch.from_numpy(np.asarray(array)).to(device) for array in arrays]
             self.mass, self.total, self.vectors, self.log_prior = tensors
 
-    def add(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> None:
-        """Add the sums of some documents (rows, D); ``evidence`` sharpens their posterior."""
+    def add(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> bool:
+        """Add the sums of some documents (rows, D); ``evidence`` sharpens their posterior.
+
+        Returns
+        -------
+        False where the device has no memory for so many; nothing was added then.
+        """
         if self.device != "cpu":
-            self._add_on_device(documents, evidence)
-            return
+            return self._add_on_device(documents, evidence)
         posterior = softmax((self.vectors @ documents.T).T + self.log_prior)
         if evidence is not None:
             posterior = evidence(posterior)
         self.mass += posterior.sum(axis=0)
         self.total += posterior.T @ documents
+        return True
 
-    def _add_on_device(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> None:
+    def _add_on_device(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> bool:
         import torch
 
-        on_device = torch.from_numpy(np.ascontiguousarray(documents)).to(self.device)
-        posterior = torch.softmax(on_device @ self.vectors.T + self.log_prior, dim=1)
-        if evidence is not None:
-            posterior = torch.from_numpy(evidence(posterior.cpu().numpy())).to(self.device)
-        self.mass += posterior.sum(dim=0)
-        self.total += posterior.T @ on_device
+        if len(documents) > _fitting.get(self.device, len(documents)):
+            return False
+        try:
+            on_device = torch.from_numpy(np.ascontiguousarray(documents)).to(self.device)
+            posterior = torch.softmax(on_device @ self.vectors.T + self.log_prior, dim=1)
+            if evidence is not None:
+                posterior = torch.from_numpy(evidence(posterior.cpu().numpy())).to(self.device)
+            mass, total = posterior.sum(dim=0), posterior.T @ on_device
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            self.mass += mass
+            self.total += total
+            return True
+        release_memory()
+        if len(documents) == 1:
+            raise MemoryShortageError(
+                f"soft EM on one document does not fit into the memory of {self.device}; end what else uses the device"
+            )
+        _fitting[self.device] = -(-len(documents) // 2)
+        tell_halving(self.device, "documents of soft EM at once", len(documents), _fitting[self.device])
+        return False
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
         """(P,) path mass and (P, D) posterior-weighted sums."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import overload
 
 import numpy as np
+
+BLOCK = 4096
+"""Documents whose classes are turned into Python numbers at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,18 @@ class LabelSets:
         classes = np.concatenate([part.classes for part in parts]) if parts else np.zeros(0, dtype=np.int32)
         return cls(classes, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
 
+    def chosen(self, rows: np.ndarray) -> LabelSets:
+        """Those of some documents, in the order of ``rows``."""
+        counts = np.diff(self.starts)[rows]
+        starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        places = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], counts)
+        return LabelSets(self.classes[places], starts)
+
+    @property
+    def as_sets(self) -> SetView:
+        """The same as Python sets, each made when it is asked for."""
+        return SetView(self)
+
     @property
     def rows(self) -> np.ndarray:
         """The document of each class, as long as ``classes``."""
@@ -51,5 +67,32 @@ class LabelSets:
         return self.classes[self.starts[row] : self.starts[row + 1]].tolist()
 
     def __iter__(self) -> Iterator[list[int]]:
-        for start, stop in pairwise(self.starts.tolist()):
-            yield self.classes[start:stop].tolist()
+        for block in range(0, len(self), BLOCK):
+            starts = self.starts[block : block + BLOCK + 1]
+            classes, first = self.classes[starts[0] : starts[-1]].tolist(), int(starts[0])
+            for start, stop in pairwise(starts.tolist()):
+                yield classes[start - first : stop - first]
+
+
+class SetView(Sequence[set[int]]):
+    """Label sets as a sequence of Python sets that are made when they are asked for and then forgotten."""
+
+    def __init__(self, labels: LabelSets):
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, row: int) -> set[int]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> SetView: ...
+
+    def __getitem__(self, row: int | slice) -> set[int] | SetView:
+        if isinstance(row, slice):
+            return SetView(self.labels.chosen(np.arange(len(self))[row]))
+        return set(self.labels[row])
+
+    def __iter__(self) -> Iterator[set[int]]:
+        return map(set, iter(self.labels))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
 
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.labelling.similarity import blocks
 
 LabelSets = Sequence[set[int]]
 
@@ -17,8 +19,8 @@ def indicator(labels: LabelSets, n_classes: int) -> sparse.csr_matrix:
 
     scikit-learn takes one column for binary labels, which it refuses as a sparse matrix.
     """
-    columns = [node for classes in labels for node in sorted(classes)]
-    starts = np.concatenate([[0], np.cumsum([len(classes) for classes in labels])]).astype(np.int64)
+    starts = np.cumsum([0, *map(len, labels)], dtype=np.int64)
+    columns = np.fromiter((node for classes in labels for node in sorted(classes)), dtype=np.int32, count=starts[-1])
     return sparse.csr_matrix(
         (np.ones(len(columns), dtype=np.int8), columns, starts), shape=(len(labels), max(2, n_classes))
     )
@@ -26,7 +28,13 @@ def indicator(labels: LabelSets, n_classes: int) -> sparse.csr_matrix:
 
 def example_f1(predicted: LabelSets, gold: LabelSets) -> float:
     """Mean over documents of 2|P ∩ G| / (|P| + |G|)."""
-    return float(np.mean([2 * len(p & g) / (len(p) + len(g)) for p, g in zip(predicted, gold, strict=True)]))
+    return float(np.mean(example_f1_of(predicted, gold)))
+
+
+def example_f1_of(predicted: LabelSets, gold: LabelSets) -> np.ndarray:
+    """2|P ∩ G| / (|P| + |G|) of each document, (documents,)."""
+    values = (2 * len(p & g) / (len(p) + len(g)) for p, g in zip(predicted, gold, strict=True))
+    return np.fromiter(values, dtype=np.float64)
 
 
 def precision_at(scores: np.ndarray, gold: LabelSets, k: int) -> float:
@@ -49,17 +57,22 @@ def mean_reciprocal_rank(scores: np.ndarray, gold: LabelSets) -> float:
 
     A label's rank is one more than the number of non-gold labels that score at least as much: ties count against it.
     """
+    return float(np.mean(_reciprocal_ranks(scores, gold)))
+
+
+def _reciprocal_ranks(scores: np.ndarray, gold: LabelSets) -> list[float]:
+    """Of every (document, gold label) pair."""
     reciprocal: list[float] = []
     for row, labels in enumerate(gold):
         own = sorted(labels)
         others = np.delete(scores[row], own)
         reciprocal.extend(1.0 / (1 + int((others >= scores[row, node]).sum())) for node in own)
-    return float(np.mean(reciprocal))
+    return reciprocal
 
 
 def path_consistency(predicted: LabelSets, taxonomy: Taxonomy) -> float:
     """Share of documents in which every label is a root or has at least one of its parents among the labels."""
-    return float(np.mean([taxonomy.is_closed(labels) for labels in predicted]))
+    return float(np.mean(np.fromiter((taxonomy.is_closed(labels) for labels in predicted), dtype=bool)))
 
 
 def set_metrics(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> dict[str, float]:
@@ -75,7 +88,7 @@ def set_metrics(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> di
         "micro_precision": precision_score(truth, guess, average="micro", zero_division=0),
         "micro_recall": recall_score(truth, guess, average="micro", zero_division=0),
         "macro_f1": f1_score(truth, guess, average="macro", labels=in_gold, zero_division=0),
-        "exact_match": float(np.mean([p == g for p, g in zip(predicted, gold, strict=True)])),
+        "exact_match": float(np.mean(np.fromiter((p == g for p, g in zip(predicted, gold, strict=True)), dtype=bool))),
         "path_consistency": path_consistency(predicted, taxonomy),
     }
     for level in range(1, int(taxonomy.levels.max()) + 1):
@@ -84,15 +97,29 @@ def set_metrics(predicted: LabelSets, gold: LabelSets, taxonomy: Taxonomy) -> di
     return {name: float(value) for name, value in values.items()}
 
 
-def ranking_metrics(scores: np.ndarray, gold: LabelSets) -> dict[str, float]:
-    """Metrics of the class scores, as TELEClass and TaxoClass report them."""
+def ranking_metrics(scores: np.ndarray, gold: LabelSets, rows: np.ndarray | None = None) -> dict[str, float]:
+    """Metrics of the class scores, as TELEClass and TaxoClass report them.
+
+    Parameters
+    ----------
+    scores : (documents, C), mapped or in memory; read in blocks.
+    rows : the rows of ``scores`` that ``gold`` belongs to; all when None.
+    """
     n_classes = scores.shape[1]
-    top3 = [set(top) for top in top_classes(scores, min(3, n_classes))]
+    f1, first, third = np.empty((3, len(gold)))
+    ranks = array("d")
+    for block in blocks(len(gold), n_classes):
+        some = np.asarray(scores[block if rows is None else rows[block]])
+        labels, best = gold[block], top_classes(some, min(3, n_classes))
+        f1[block] = example_f1_of([set(top) for top in best], labels)
+        for k, values in ((1, first), (3, third)):
+            values[block] = [len(g.intersection(top[:k])) / k for top, g in zip(best, labels, strict=True)]
+        ranks.extend(_reciprocal_ranks(some, labels))
     return {
-        "example_f1_top3": example_f1(top3, gold),
-        "precision_at_1": precision_at(scores, gold, 1),
-        "precision_at_3": precision_at(scores, gold, 3),
-        "mrr": mean_reciprocal_rank(scores, gold),
+        "example_f1_top3": float(f1.mean()),
+        "precision_at_1": float(first.mean()),
+        "precision_at_3": float(third.mean()),
+        "mrr": float(np.mean(np.frombuffer(ranks))) if len(ranks) else float("nan"),
     }
 
 

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,8 @@ from scipy import sparse
 # phrase is white space, an underscore, "&" or "/": all other punctuation, and the end of a line, is a token too.
 _TOKEN = re.compile(r"[^\W_]+(?:['-][^\W_]+)*(?:\+\+|#(?!\w))?|[^\w\s&/]+|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _SPELLING = str.maketrans({"’": "'", "ʼ": "'", "‐": "-", "‑": "-"})
+
+BLOCK = 16_384  # texts that are searched for terms at a time
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,18 @@ class PhraseConfig:
         so many terms at most, those of most documents.
     min_npmi
         how much more often a phrase stands than its two parts would by chance, from -1 to 1.
+    max_documents
+        terms are mined in at most so many documents, drawn at random: each takes some kB of memory.
     """
 
     min_frequency: int = 5
     max_words: int = 3
     max_terms: int = 50_000
     min_npmi: float = 0.4
+    max_documents: int = 131_072
 
     def __post_init__(self) -> None:
-        for name in ("min_frequency", "max_words", "max_terms"):
+        for name in ("min_frequency", "max_words", "max_terms", "max_documents"):
             if getattr(self, name) < 1:
                 raise ValueError(f"phrases.{name} must be 1 or more")
         if not -1 <= self.min_npmi <= 1:
@@ -182,7 +188,10 @@ def mentioned_classes(texts: Iterable[str], terms: Mapping[int, Sequence[str]], 
     for node, own in terms.items():
         for term in own:
             owned[column[term], node] = 1
-    return sparse.csr_matrix(find_terms(texts, every) @ owned.tocsr() > 0)
+    iterator, parts = iter(texts), [sparse.csr_matrix((0, n_classes), dtype=bool)]
+    while some := list(islice(iterator, BLOCK)):
+        parts.append(sparse.csr_matrix(find_terms(some, every) @ owned.tocsr() > 0))
+    return sparse.csr_matrix(sparse.vstack(parts, format="csr"))
 
 
 class _Vocabulary(dict[str, int]):

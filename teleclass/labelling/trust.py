@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -46,12 +46,7 @@ def best_paths(
     return labelled, classified
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of documents for which two views find the same path most probable; 1 for no document."""
-    return float((one == other).mean()) if len(one) else 1.0
-
-
-def agreement_by_level(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> list[float]:
+def agreement_by_level(one: Iterable[Sequence[int]], other: Iterable[Sequence[int]]) -> list[float]:
     """Share of documents whose two paths, root first, pass the same class on each level, from the first level down.
 
     A level counts the documents of which either path reaches it: one path that ends early disagrees below.

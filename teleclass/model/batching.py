@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Self
 
 Item = TypeVar("Item")
 
@@ -18,12 +22,18 @@ TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65536}
 """Tokens that a device computes at once without gradients, by its kind; on a CPU 1,024 to 8,192 differ by 4 %."""
 
 
-@dataclass(frozen=True)
-class TokenizedTexts:
-    """Token ids of N texts in one array: text i is ``flat[starts[i]:starts[i + 1]]``."""
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """N arrays of whole numbers in one: the i-th is ``flat[starts[i]:starts[i + 1]]``."""
 
     flat: np.ndarray
     starts: np.ndarray
+
+    @classmethod
+    def of(cls, arrays: Sequence[np.ndarray]) -> Self:
+        """From N arrays."""
+        flat = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int32)
+        return cls(flat.astype(np.int32), np.cumsum([0, *map(len, arrays)], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -32,8 +42,20 @@ class TokenizedTexts:
     def lengths(self) -> np.ndarray:
         return np.diff(self.starts)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int | np.integer) -> np.ndarray:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{index} of {len(self)}")
+        index = int(index) % len(self)
         return self.flat[self.starts[index] : self.starts[index + 1]]
+
+    def replaced(self, rows: np.ndarray, arrays: Sequence[np.ndarray]) -> Self:
+        """A copy in which some rows are other arrays."""
+        new = dict(zip(rows.tolist(), arrays, strict=True))
+        return self.of([new.get(row, self[row]) for row in range(len(self))])
+
+
+class TokenizedTexts(Ragged):
+    """Token ids of N texts."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +96,16 @@ class PackedTokens:
     def pin_memory(self) -> PackedTokens:
         return replace(self, rows=self.rows.pin_memory())
 
+    def chosen(self, texts: np.ndarray) -> PackedTokens:
+        """Some of the texts, in the order of ``texts``."""
+        import torch
+
+        every = Ragged(np.arange(self.n_tokens), np.cumsum([0, *self.lengths]))
+        some = Ragged.of([every[text] for text in texts])
+        rows = self.rows[:, torch.from_numpy(some.flat).to(self.rows.device)]
+        rows[2] = torch.from_numpy(np.repeat(np.arange(len(texts)), some.lengths))
+        return PackedTokens(rows, tuple(some.lengths.tolist()))
+
 
 @dataclass(frozen=True)
 class PaddedTokens:
@@ -96,6 +128,14 @@ class PaddedTokens:
     def pin_memory(self) -> PaddedTokens:
         return PaddedTokens(self.ids.pin_memory(), self.mask.pin_memory())
 
+    def chosen(self, texts: np.ndarray) -> PaddedTokens:
+        """Some of the texts, in the order of ``texts``, as rows of the longest one's length."""
+        import torch
+
+        rows = torch.from_numpy(texts).to(self.mask.device)
+        length = int(self.mask[rows].sum(dim=1).max())
+        return PaddedTokens(self.ids[rows, :length], self.mask[rows, :length])
+
 
 TokenBatch = PackedTokens | PaddedTokens
 
@@ -112,6 +152,25 @@ def tokenize(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> Tokenized
         pieces.extend(np.array(ids, dtype=np.int32) for ids in encoded["input_ids"])
     flat = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int32)
     return TokenizedTexts(flat, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+
+def tokenize_to_file(tokenizer: Any, texts: Iterable[str], max_tokens: int, folder: Path) -> TokenizedTexts:
+    """As :func:`tokenize`, with the token ids in a file without a name in ``folder``, which is mapped.
+
+    A million documents of 125 tokens take 250 MB there, none of which has to stay in memory.
+    """
+    kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.int32
+    lengths = [np.zeros(1, dtype=np.int64)]
+    iterator = iter(texts)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        while some := list(islice(iterator, 1024)):
+            tokens = tokenize(tokenizer, some, max_tokens)
+            file.write(tokens.flat.astype(kind).tobytes())
+            lengths.append(tokens.lengths)
+        file.flush()
+        starts = np.cumsum(np.concatenate(lengths))
+        flat = np.memmap(file, dtype=kind, mode="r", shape=(int(starts[-1]),)) if starts[-1] else np.zeros(0, kind)
+    return TokenizedTexts(flat, starts)
 
 
 def packed(tokens: TokenizedTexts, rows: Sequence[int] | np.ndarray) -> PackedTokens:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from teleclass.model.batching import PackedTokens, PaddedTokens, TokenBatch
 from teleclass.model.loss import masked_bce
 from teleclass.model.packed import hidden_states, is_packable, mean_of_tokens
+from teleclass.model.weights import lacks_weights, needed
 
 
 class LabelMatchingConfig(PreTrainedConfig):
@@ -63,13 +64,19 @@ class LabelMatchingClassifier(PreTrainedModel):
     @classmethod
     def from_backbone(cls, folder: Path, n_classes: int, class_dimension: int) -> LabelMatchingClassifier:
         """A classifier over a pretrained BERT with a head still to be set, see :mod:`teleclass.model.head`."""
-        backbone_config = AutoConfig.from_pretrained(folder)
+        backbone_config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         # A dtype kept here would round the weights again at every load; the folder's path says nothing elsewhere.
         backbone = backbone_config.to_dict() | {"dtype": "float32"}
         backbone.pop("_name_or_path", None)
         config = LabelMatchingConfig(backbone=backbone, n_classes=n_classes, class_dimension=class_dimension)
         model = cls(config)
-        model.backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, **_without_pooler(backbone_config))
+        loaded: Any = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, output_loading_info=True,
+            **_without_pooler(backbone_config),
+        )  # fmt: skip
+        model.backbone = loaded[0]
+        if missing := needed(loaded[1]["missing_keys"]):
+            raise lacks_weights(folder, missing)
         return model
 
     @property

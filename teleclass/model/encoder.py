@@ -15,6 +15,7 @@ from teleclass.errors import ModelError
 from teleclass.model.batching import PackedTokens, PaddedTokens, TokenBatch, TokenizedTexts, tokenize
 from teleclass.model.inference import forward_batches
 from teleclass.model.packed import hidden_states, is_packable, mean_of_tokens, narrow_linear_layers
+from teleclass.model.weights import lacks_weights, needed
 
 
 class SentenceEncoder:
@@ -56,9 +57,14 @@ class SentenceEncoder:
     def _load_backbone(self, folder: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        self.backbone: Any = AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+        loaded: Any = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+        self.backbone: Any = loaded[0].eval()
+        if missing := needed(loaded[1]["missing_keys"]):
+            raise lacks_weights(folder, missing)
         self.tail: list[Any] = []
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.dimension = int(self.backbone.config.hidden_size)
         self.limit = _token_limit(folder, self.tokenizer, self.backbone.config)
 
@@ -71,8 +77,9 @@ class SentenceEncoder:
                 "sentence-transformers: pip install sentence-transformers"
             ) from None
         model: Any = SentenceTransformer(
-            str(folder), device="cpu", local_files_only=True, model_kwargs={"dtype": torch.float32}
-        ).eval()
+            str(folder), device="cpu", local_files_only=True, trust_remote_code=False,
+            model_kwargs={"dtype": torch.float32},
+        ).eval()  # fmt: skip
         first, *others = list(model)
         self.backbone, self.tail = (first.model, others[1:]) if self.is_packed else (first, others)
         self.tokenizer = model.tokenizer
@@ -131,7 +138,7 @@ def is_mean_of_tokens(folder: Path) -> bool:
     switched_on = [name for name, value in pooling.items() if name.startswith("pooling_mode_") and value]
     if (pooling.get("pooling_mode") or switched_on) not in ("mean", ["mean"], ["pooling_mode_mean_tokens"]):
         return False
-    return is_packable(AutoConfig.from_pretrained(folder, local_files_only=True))
+    return is_packable(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
 
 
 def _kinds(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from teleclass.data.texts import Texts
 from teleclass.errors import WorkerError
 from teleclass.model.shards import ShardJournal
 from teleclass.runtime.console import progress, set_up_console
@@ -46,7 +47,7 @@ def chunks_of(texts: Sequence[str]) -> list[np.ndarray]:
     that a document meets the same neighbours, and gets the same vector, whatever the split.
     """
     size = int(np.clip(len(texts) // 32, 64, 8192))
-    order = np.argsort([-len(text) for text in texts], kind="stable")
+    order = np.argsort(-Texts.of(texts).characters, kind="stable")
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
@@ -116,7 +117,7 @@ def encode_texts(
         documents=sum(len(chunk) for _, chunk in mine),
         seconds=seconds or time.perf_counter() - started,
         dtype=" and ".join(sorted(dtypes)),
-        peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks)),
+        peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks), sum(p.halvings for p in peaks)),
     )
 
 

@@ -62,7 +62,7 @@ def measure_pace(
         for work, (folder, max_tokens) in {"encode": encoder, "predict": classifier, "train": classifier}.items():
             if kind == "cpu":
                 torch.set_num_threads(1 if work == "encode" else max(1, cpu_cores() // ranks))
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             tokens = tokenize(tokenizer, texts, max_tokens)
             model: Any = LabelMatchingClassifier.from_backbone(folder, n_classes, 384)
             pad_id = None if model.is_packable else tokenizer.pad_token_id

@@ -14,6 +14,7 @@ from teleclass.model.batching import TokenizedTexts, tokenize
 from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.inference import forward_batches
 from teleclass.model.packed import narrow_linear_layers
+from teleclass.model.weights import not_finite
 from teleclass.runtime.devices import inference_dtype
 
 
@@ -39,15 +40,19 @@ class Scorer:
         self.max_tokens, self.tokens_per_batch = max_tokens, tokens_per_batch
         try:
             loaded: Any = LabelMatchingClassifier.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, output_loading_info=True
             )
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers, safetensors and tokenizers raise unrelated types
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"the trained model in {folder} cannot be read ({reason}); train it again") from None
         self.classifier: Any = loaded[0]
         if missing := sorted(loaded[1]["missing_keys"]):  # transformers would leave them random
             raise ModelError(f"the trained model in {folder} lacks weights, the first is {missing[0]}; train it again")
+        if broken := not_finite(self.classifier.named_parameters()):
+            raise ModelError(
+                f"the trained model in {folder} has weights that are not finite, the first is {broken}; train it again"
+            )
         if self.classifier.is_packable and self.dtype != torch.float32:
             narrow_linear_layers(self.classifier.backbone, self.dtype)
         self.classifier.to(torch.device(device)).eval()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from teleclass.model.rank_batches import RankBatches
-from teleclass.model.training_set import TrainingDocuments
+from teleclass.errors import NotFiniteLoss
 from teleclass.runtime.console import progress
 from teleclass.runtime.ds_config import ResolvedDsConfig
-from teleclass.runtime.learning_curve import LearningCurve
+from teleclass.runtime.processes import signals_wait
+
+if TYPE_CHECKING:  # both import torch, which reading the configuration must not
+    from teleclass.model.save_points import SavePoints
+    from teleclass.model.training_state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,12 @@ class TrainingConfig:
         train without padding where the model's kind allows it.
     self_training_rounds
         further passes, each after the training documents were labelled anew by classifier and label model together.
+    max_skipped_steps
+        optimizer steps that may be skipped one after the other as their gradients are not finite, before the training
+        stops; finding the loss scale of fp16 takes up to 32.
+    checkpoint_minutes
+        minutes between two checkpoints of the training; 0 for none but at the end of each epoch and before it obeys a
+        signal to stop.
     """
 
     model: str = "bundled"
@@ -46,6 +57,8 @@ class TrainingConfig:
     log_every: int = 10
     packed: bool = True
     self_training_rounds: int = 0
+    max_skipped_steps: int = 40
+    checkpoint_minutes: float = 10.0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -56,59 +69,100 @@ class TrainingConfig:
             raise ValueError("training.self_training_rounds must be 0 or more")
         if self.log_every < 1:
             raise ValueError("training.log_every must be 1 or more")
+        if self.max_skipped_steps < 0:
+            raise ValueError("training.max_skipped_steps must be 0 or more")
+        if not 0 <= self.checkpoint_minutes < float("inf"):
+            raise ValueError("training.checkpoint_minutes must be 0 or more")
 
 
 @dataclass
 class Pace:
-    """Documents that this rank has trained on, and for how many seconds."""
+    """Documents that this rank has trained on, for how many seconds, and the passes that a micro-batch takes."""
 
     documents: int = 0
     seconds: float = 0.0
+    passes: int = 1
 
 
 def train_until(
-    engine: Any,
-    documents: TrainingDocuments,
-    batches: RankBatches,
+    state: TrainingState,
     steps: int,
     training: TrainingConfig,
     settings: ResolvedDsConfig,
-    curve: LearningCurve,
     pace: Pace,
+    name_of: Callable[[int], str],
+    save_points: SavePoints,
 ) -> None:
-    """Train until the engine has taken so many steps in all."""
+    """Train until the engine has taken so many steps in all, with as many documents a pass as fit into memory.
+
+    Parameters
+    ----------
+    name_of : the id of the document in a row of the training set, for errors.
+
+    Raises
+    ------
+    TeleclassError : the loss is not finite, or too many steps were skipped.
+    Stopped, KeyboardInterrupt : this process or another rank was told to stop; the training has been saved.
+    """
     import torch
     from torch.utils.data import DataLoader
 
+    from teleclass.model.numbers import StepWatch
+    from teleclass.model.passes import Passes
+
+    engine, batches = state.engine, state.batches
     on_gpu = engine.device.type == "cuda"
     workers = (4 if on_gpu else 0) if training.loader_workers < 0 else training.loader_workers
+    watch = StepWatch(batches, training.max_skipped_steps, settings.precision_used, name_of)
     loader: DataLoader = DataLoader(
-        documents,  # type: ignore[arg-type]  # anything with __getitem__ will do
-        sampler=batches,
+        state.documents,  # type: ignore[arg-type]  # anything with __getitem__ will do
+        sampler=watch,
         batch_size=None,
         num_workers=workers,
         pin_memory=on_gpu,
         persistent_workers=workers > 0,
+        worker_init_fn=_outlive_signals,
     )
     engine.train()
+    passes = Passes(engine, state.curve.work, settings.accumulation, pace.passes)
+    passes.fit(state.documents, batches, steps - engine.global_steps)
+    pace.passes = passes.number
     started = time.perf_counter()
-    with progress(total=steps - engine.global_steps, unit="steps", what="training") as bar:
+    bar = progress(total=steps - engine.global_steps, unit="steps", what="training")
+    with signals_wait() as request, bar:
         while engine.global_steps < steps:
-            for batch in loader:
+            epoch = iter(loader)
+            state.put_draws_back()
+            for batch in epoch:
                 n_tokens = batch["batch"].n_tokens
                 arguments = {name: value.to(engine.device, non_blocking=True) for name, value in batch.items()}
-                loss = engine(**arguments)
-                engine.backward(loss)
+                loss = passes.run(arguments)
                 at_boundary = engine.is_gradient_accumulation_boundary()
-                engine.step()
+                watch.step(engine)
                 pace.documents += len(batch["weights"])
-                curve.add(loss.detach(), n_tokens)
+                state.curve.add(loss, n_tokens)
                 if at_boundary:
                     bar.update(1)
-                    curve.step(engine, loss_scaling=settings.precision_used == "fp16")
-                    if engine.global_steps >= steps:
+                    try:
+                        state.curve.step(engine, loss_scaling=settings.precision_used == "fp16")
+                    except NotFiniteLoss as error:
+                        raise watch.explain(error, engine, state.documents, state.ranks) from None
+                    epoch_has_ended = batches.advance()
+                    is_last = engine.global_steps >= steps
+                    if is_last and not epoch_has_ended:
+                        batches.end_epoch()
+                    save_points.after_step(request, epoch_has_ended or is_last)
+                    if is_last:
                         break
-            batches.epoch += 1
+        save_points.end(request)
     if on_gpu:
         torch.cuda.synchronize()
     pace.seconds += time.perf_counter() - started
+
+
+def _outlive_signals(number: int) -> None:
+    """A loader's worker leaves signals to the process that trains: a launcher sends them to its children too, and
+    without workers it could not finish its step. They end with it.
+    """
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)

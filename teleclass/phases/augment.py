@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.generated import GeneratedDocument, read_generated
+from teleclass.data.spreadsheet import guarded
 from teleclass.labelling.augmentation import AugmentationConfig, NearestDocument, nearest_documents, starved_classes
 from teleclass.labelling.decoding import DecodingConfig
 from teleclass.labelling.generation import (
@@ -48,11 +50,11 @@ def run(
     artifacts, taxonomy = work.artifacts, data.taxonomy
     labels = pd.read_parquet(artifacts.path("pseudo_labels"), columns=["row", "class_position", "margin"])
     # Documents without text teach nothing (expand leaves them out): they neither feed a class nor are lent to one.
-    empty = [row for row, text in enumerate(data.corpus.texts[data.corpus.train]) if not text]
+    empty = np.flatnonzero(data.corpus.texts[data.corpus.train].characters == 0)
     labels = labels[~labels["row"].isin(empty)]
     starved = starved_classes(labels["class_position"].to_numpy(), taxonomy.n_classes, augmentation.starved_below)
     asked = work.language_model(llm) if llm.does("generate") else None
-    generated = read_generated(data.folder, data.layout, taxonomy) if augmentation.use_generated else []
+    generated = read_generated(data.folder, data.layout, taxonomy, data.mender) if augmentation.use_generated else []
     way = f"{len(generated):,} generated documents read" if generated else "no language model: nearest documents alone"
     if not generated and asked is not None:
         generated, way = _generate(work, data, labels, starved, asked, augmentation, generation, llm)
@@ -66,8 +68,11 @@ def run(
         LabelModel.load(artifacts.path("label_model")),
         index_paths(taxonomy, decoding.stop_at_inner),
         hungry,
-        set(zip(labels["row"].tolist(), labels["class_position"].tolist(), strict=True))
-        | {(row, node) for row in empty for node in hungry},
+        _pairs(
+            np.concatenate([labels["row"], np.repeat(empty, len(hungry))]),
+            np.concatenate([labels["class_position"], np.tile(np.array(list(hungry), dtype=np.int64), len(empty))]),
+            (data.corpus.n_train, taxonomy.n_classes),
+        ),
         augmentation,
     )
     table = pd.DataFrame([*_nearest(lent, data), *_generated(generated, data)], columns=COLUMNS)
@@ -100,7 +105,12 @@ def run(
 def check(data: Dataset, augmentation: AugmentationConfig) -> None:
     """Find the faults of the generated documents' files before any work."""
     if augmentation.use_generated:
-        read_generated(data.folder, data.layout, data.taxonomy)
+        read_generated(data.folder, data.layout, data.taxonomy, data.mender)
+
+
+def _pairs(rows: np.ndarray, nodes: np.ndarray, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Pairs of document and class as a matrix of bools."""
+    return sparse.csr_matrix((np.ones(len(rows), dtype=bool), (rows.astype(np.int64), nodes.astype(np.int64))), shape)
 
 
 def _generate(
@@ -172,7 +182,8 @@ def _reached(
         "written": [node for document in generated for node in document.path],
         "lent": [one.node for one in lent],
     }
-    table = pd.DataFrame({"class": taxonomy.ids, "name": taxonomy.names, "level": taxonomy.levels})
+    names = [guarded(name) for name in taxonomy.names]
+    table = pd.DataFrame({"class": taxonomy.ids, "name": names, "level": taxonomy.levels})
     for name, nodes in counts.items():
         table[name] = np.bincount(np.asarray(nodes, dtype=np.int64), minlength=taxonomy.n_classes)
     table["total"] = table[list(counts)].sum(axis=1)

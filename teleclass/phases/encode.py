@@ -9,11 +9,12 @@ import numpy as np
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
 from teleclass.labelling.class_text import class_views
-from teleclass.labelling.similarity import unit
+from teleclass.labelling.similarity import blocks, unit
 from teleclass.model.embedding import EncoderConfig, parse_devices
 from teleclass.model.encoding import embedding_dimension, encode_texts
 from teleclass.model.shards import ShardJournal, job_of
 from teleclass.model.sources import find_model, model_digest
+from teleclass.model.weights import check_model
 from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.lock import only_writer
@@ -57,7 +58,11 @@ def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, flo
     work.worker_peak = report.peak
     if not ranks.is_first:
         return {}
-    _finish(shared, work, len(data.corpus), views)
+    try:
+        _finish(shared, work, data, views)
+    except TeleclassError:
+        journal.remove()  # rows that are not finite are not to be kept
+        raise
     journal.remove()
     done = f"{len(data.corpus):,} documents and {len(views):,} classes on {_count(devices)}"
     if report.documents:
@@ -70,7 +75,7 @@ def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, flo
 
 def check(data: Dataset, encoder: EncoderConfig) -> None:
     """Find the model and the devices before any work."""
-    find_model(encoder.model)
+    check_model(find_model(encoder.model))
     parse_devices(encoder.devices)
 
 
@@ -82,14 +87,30 @@ def encode_folder(data: Dataset, output: Path, encoder: EncoderConfig) -> str:
     return "; ".join(work.notes)
 
 
-def _finish(shared: Path, work: Workplace, n_documents: int, views: list[list[str]]) -> None:
-    rows = np.load(shared, mmap_mode="r")
-    lost = np.flatnonzero(np.isnan(rows[:, 0]))
-    if len(lost):
-        raise TeleclassError(
-            f"{len(lost)} texts have no embedding, the first is number {lost[0]}: the model gives NaN or a worker "
-            "lost its rows; try another --encoder.model"
-        )
+def check_finite(rows: np.ndarray, data: Dataset, views: list[list[str]]) -> None:
+    """Find texts without an embedding: rows of documents, then those of the class texts, (texts, D).
+
+    Raises
+    ------
+    TeleclassError : a row that is not finite; the document or the class is named.
+    """
+    lost = [int(row) for block in blocks(len(rows), rows.shape[1])
+            for row in np.flatnonzero(~np.isfinite(rows[block].sum(axis=1))) + block.start]  # fmt: skip
+    if not lost:
+        return
+    ids, owners = data.corpus.ids, [node for node, of_class in enumerate(views) for _ in of_class]
+    first = f"document {ids[lost[0]]!r}" if lost[0] < len(ids) else (
+        f"of class {data.taxonomy.names[owners[lost[0] - len(ids)]]!r}"
+    )  # fmt: skip
+    raise TeleclassError(
+        f"{len(lost):,} texts have no finite embedding, the first is {first}: the model gives NaN or a worker lost its "
+        "rows; try another --encoder.model"
+    )
+
+
+def _finish(shared: Path, work: Workplace, data: Dataset, views: list[list[str]]) -> None:
+    rows, n_documents = np.load(shared, mmap_mode="r"), len(data.corpus)
+    check_finite(rows, data, views)
     with work.artifacts.writing("document_embeddings") as partial, partial.open("wb") as stream:
         np.save(stream, rows[:n_documents])
     ends = np.cumsum([len(views_of_class) for views_of_class in views])

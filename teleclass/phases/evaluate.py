@@ -10,22 +10,27 @@ import numpy as np
 import pandas as pd
 
 from teleclass.data.dataset import Dataset
-from teleclass.data.gold import gold_file, read_gold
+from teleclass.data.gold import gold_documents, gold_file, read_gold
+from teleclass.data.spreadsheet import guarded, unguarded
+from teleclass.errors import TeleclassError
 from teleclass.labelling.errors_in_taxonomy import taxonomy_errors
+from teleclass.labelling.label_sets import LabelSets
 from teleclass.labelling.metrics import (
     calibration_error,
     class_table,
     example_f1,
+    example_f1_of,
     level_table,
     path_consistency,
     ranking_metrics,
     reliability,
     set_metrics,
 )
-from teleclass.labelling.trust import agreement_by_level
+from teleclass.phases.evaluate_inputs import Predictions, gold_of, read_predictions
 from teleclass.report.card import CardOptions, model_card
 from teleclass.report.values import AgainstGold, RunValues
 from teleclass.runtime.artifacts import Artifacts, file_digest
+from teleclass.runtime.parquet import read_column, starts_of
 from teleclass.runtime.workplace import Workplace
 
 BEFORE = ("encode", "label", "augment", "expand", "train", "predict")
@@ -35,21 +40,21 @@ BEFORE = ("encode", "label", "augment", "expand", "train", "predict")
 def run(work: Workplace, data: Dataset, card: CardOptions) -> dict[str, float]:
     """Write ``metrics.json``, the tables by class and by level, the report with its figures, and the model card."""
     artifacts, taxonomy = work.artifacts, data.taxonomy
-    predictions = pd.read_parquet(artifacts.path("predictions"))
-    predicted = [{taxonomy.position[number] for number in classes} for classes in predictions["classes"]]
+    predictions = read_predictions(artifacts.path("predictions"), taxonomy)
+    predicted = predictions.labels.as_sets
     metrics = {
         "test/path_consistency": path_consistency(predicted, taxonomy),
-        "test/mean_confidence": float(predictions["margin"].mean()),
+        "test/mean_confidence": float(predictions.margin.mean()),
     }
     metrics |= _pseudo_label_metrics(work, data)
 
-    against = _against_gold(work, data, predictions, predicted)
+    against = _against_gold(data, predictions)
     by_class: Mapping[str, list] = {"class": []}
     by_level: Mapping[str, list] = {"level": []}
     if against is not None:
-        chosen = [predicted[row] for row in against.rows]
-        scores = np.load(artifacts.path("class_scores"), mmap_mode="r")[against.rows]
-        found = set_metrics(chosen, against.labels, taxonomy) | ranking_metrics(scores, against.labels)
+        chosen = predictions.labels.chosen(against.rows).as_sets
+        scores = np.load(artifacts.path("class_scores"), mmap_mode="r")
+        found = set_metrics(chosen, against.labels, taxonomy) | ranking_metrics(scores, against.labels, against.rows)
         metrics |= {f"test/{name}": value for name, value in found.items()}
         # over all documents, those without gold too
         metrics["test/path_consistency"] = path_consistency(predicted, taxonomy)
@@ -60,67 +65,65 @@ def run(work: Workplace, data: Dataset, card: CardOptions) -> dict[str, float]:
     else:
         work.notes.append("no gold labels given")
     with artifacts.writing("class_metrics") as partial:
-        pd.DataFrame(by_class).to_csv(partial, index=False)
+        _for_spreadsheets(pd.DataFrame(by_class)).to_csv(partial, index=False)
     with artifacts.writing("level_metrics") as partial:
         pd.DataFrame(by_level).to_csv(partial, index=False)
-    _write_report(work, _run_values(work, data, metrics, predictions, predicted, against), card)
+    _write_report(work, _run_values(work, data, metrics, predictions, against), card)
     with artifacts.writing("metrics") as partial:
         partial.write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", "utf-8")
     return metrics
 
 
-def _against_gold(
-    work: Workplace, data: Dataset, predictions: pd.DataFrame, predicted: list[set[int]]
-) -> AgainstGold | None:
+def _against_gold(data: Dataset, predictions: Predictions) -> AgainstGold | None:
     """The predicted documents that have gold, and how right each of their labels is; None where there are none."""
-    gold = _gold(data, "test") if data.corpus.n_test else _gold(data, "train")
-    documents, classes, scores = (predictions[name].to_list() for name in ("document", "classes", "scores"))
-    rows = np.array([row for row, document in enumerate(documents) if document in gold], dtype=np.int64)
-    if not len(rows):
+    gold = gold_of(data, "test" if data.corpus.n_test else "train")
+    if not len(gold.rows):
         return None
-    taxonomy = data.taxonomy
-    chosen = [predicted[row] for row in rows]
-    truth = [gold[documents[row]] for row in rows]
-    errors = taxonomy_errors(chosen, truth, taxonomy)
-    is_right = np.array([taxonomy.position[number] in right for row, right in zip(rows, truth, strict=True)
-                         for number in classes[row]])  # fmt: skip
+    taxonomy, truth = data.taxonomy, gold.labels.as_sets
+    labels = predictions.labels.chosen(gold.rows)
+    errors = taxonomy_errors(labels.as_sets, truth, taxonomy)
+    is_right = (node in right for nodes, right in zip(labels, truth, strict=True) for node in nodes)
+    places = LabelSets(np.arange(len(predictions.scores)), predictions.labels.starts).chosen(gold.rows).classes
     return AgainstGold(
-        rows=rows,
+        rows=gold.rows,
         labels=truth,
-        f1=np.array([example_f1([one], [right]) for one, right in zip(chosen, truth, strict=True)]),
+        f1=example_f1_of(labels.as_sets, truth),
         kinds=errors.kinds,
         wrong_classes=errors.wrong_classes,
         confused=errors.confused,
-        reliability=reliability(np.concatenate([scores[row] for row in rows]).astype(float), is_right),
-        by_class=class_table(chosen, truth, taxonomy),
-        by_level=level_table(chosen, truth, taxonomy),
+        reliability=reliability(predictions.scores[places], np.fromiter(is_right, dtype=bool)),
+        by_class=class_table(labels.as_sets, truth, taxonomy),
+        by_level=level_table(labels.as_sets, truth, taxonomy),
     )
 
 
 def _pseudo_label_metrics(work: Workplace, data: Dataset) -> dict[str, float]:
-    gold = _gold(data, "train")
-    if not gold:
+    gold = gold_of(data, "train")
+    if not len(gold.rows):
         return {}
-    labels = pd.read_parquet(work.artifacts.path("pseudo_labels"), columns=["document", "class_position"])
-    sets = labels.groupby("document")["class_position"].agg(set).to_dict()
-    documents = [document for document in data.corpus.ids[data.corpus.train] if document in gold]
-    if not documents:
-        return {}
-    found = set_metrics([sets.get(d, set()) for d in documents], [gold[d] for d in documents], data.taxonomy)
+    file = work.artifacts.path("pseudo_labels")
+    counts = np.bincount(read_column(file, "row").astype(np.int64), minlength=data.corpus.n_train)
+    labels = LabelSets(read_column(file, "class_position").astype(np.int32), starts_of(counts))
+    found = set_metrics(labels.chosen(gold.rows).as_sets, gold.labels.as_sets, data.taxonomy)
     metrics = {f"label/{name}": found[name] for name in ("example_f1", "micro_f1", "macro_f1")}
-    asked = pd.read_parquet(work.artifacts.path("annotations"), columns=["document", "candidates", "core_classes"])
+    asked = pd.read_parquet(work.artifacts.path("annotations"), columns=["row", "candidates", "core_classes"])
     position = data.taxonomy.position
-    offered, core = (
-        {row.document: {position[number] for number in getattr(row, name)} for row in asked.itertuples()}
-        for name in ("candidates", "core_classes")
-    )
-    recalls = [len(gold[one] & nodes) / len(gold[one]) for one, nodes in offered.items() if nodes and one in gold]
+    place_of = dict(zip(gold.rows.tolist(), range(len(gold.rows)), strict=True)) if len(asked) else {}
+    rows = [(one, gold.labels.as_sets[place_of[one.row]]) for one in asked.itertuples() if one.row in place_of]
+    recalls = [
+        len(right & {position[number] for number in one.candidates}) / len(right)
+        for one, right in rows
+        if len(one.candidates)
+    ]
     if recalls:
         metrics["label/candidate_recall"] = float(np.mean(recalls))
-    annotated = [one for one, nodes in core.items() if nodes and one in gold]
-    if annotated:
-        closed = [data.taxonomy.close(core[one]) for one in annotated]
-        metrics["label/core_classes_example_f1"] = example_f1(closed, [gold[one] for one in annotated])
+    core = [
+        (data.taxonomy.close({position[number] for number in one.core_classes}), right)
+        for one, right in rows
+        if len(one.core_classes)
+    ]
+    if core:
+        metrics["label/core_classes_example_f1"] = example_f1(*zip(*core, strict=True))
     return metrics
 
 
@@ -144,31 +147,29 @@ def _run_values(
     work: Workplace,
     data: Dataset,
     metrics: dict[str, float],
-    predictions: pd.DataFrame,
-    predicted: list[set[int]],
+    predictions: Predictions,
     gold: AgainstGold | None,
 ) -> RunValues:
     """What the report is made from, read from the output folder."""
     artifacts, taxonomy = work.artifacts, data.taxonomy
     phases = {name: marker for name in BEFORE if (marker := artifacts.marker(name))}
     of_phases = {name: value for marker in phases.values() for name, value in marker.metrics.items()}
-    labels = pd.read_parquet(artifacts.path("pseudo_labels"), columns=["class_position"])
+    labelled = read_column(artifacts.path("pseudo_labels"), "class_position").astype(np.int64)
     augmented = pd.read_parquet(artifacts.path("augmented"), columns=["path"])
     added = [taxonomy.position[number] for path in augmented["path"] for number in path]
     curve = pd.read_csv(artifacts.path("learning_curve"))
-    views = [[list(path) for path in predictions[name]] for name in ("label_model_path", "classifier_path")]
     return RunValues(
         data=data,
         phases=phases,
         reused=list(work.reused),
         metrics=of_phases | metrics,
         learning_curve={name: curve[name].to_numpy(dtype=float) for name in curve},
-        pseudo_labelled=np.bincount(labels["class_position"], minlength=taxonomy.n_classes),
+        pseudo_labelled=np.bincount(labelled, minlength=taxonomy.n_classes),
         augmented=np.bincount(np.asarray(added, dtype=np.int64), minlength=taxonomy.n_classes),
-        predicted=predicted,
-        margin=predictions["margin"].to_numpy(dtype=float),
-        agrees=np.array([one == other for one, other in zip(*views, strict=True)]),
-        agreement_by_level=agreement_by_level(*views),
+        predicted=predictions.labels.as_sets,
+        margin=predictions.margin,
+        agrees=predictions.agrees,
+        agreement_by_level=predictions.agreement_by_level,
         gold=gold,
     )
 
@@ -176,7 +177,10 @@ def _run_values(
 def check(data: Dataset) -> None:
     """Read the gold files once, only to find their faults before the long work; nothing is kept."""
     for split in ("train", "test"):
-        _gold(data, split)
+        path = gold_file(data.folder, data.layout, split)
+        if path.exists():
+            for _ in gold_documents(path, data.taxonomy, data.mender):
+                pass
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
         path = gold_file(data.folder, data.layout, split)
         if not path.exists():
             continue
-        gold = read_gold(path, data.taxonomy)
+        gold = read_gold(path, data.taxonomy, data.mender)
         ids = data.corpus.ids[rows]
         known = set(ids)
         found.append(
@@ -228,6 +232,36 @@ def gold_coverage(data: Dataset) -> list[GoldCoverage]:
     return found
 
 
+def evaluate_labels(data: Dataset, labels: Mapping[str, set[int]], split: str) -> dict[str, float]:
+    """Metrics of label sets that came from elsewhere, over the documents of a split that have gold.
+
+    Parameters
+    ----------
+    labels : class positions by document id; a document without any counts as wrong.
+    split : "train" or "test".
+
+    Returns
+    -------
+    metrics by name, as ``test/example_f1``.
+
+    Raises
+    ------
+    TeleclassError : the split has no gold.
+    """
+    path = gold_file(data.folder, data.layout, split)
+    own = data.corpus.train if split == "train" else slice(data.corpus.n_train, len(data.corpus))
+    known = set(data.corpus.ids[own])
+    found_gold = gold_documents(path, data.taxonomy, data.mender) if path.exists() else ()
+    gold = {document: nodes for document, nodes in found_gold if document in known}
+    if not gold:
+        raise TeleclassError(f"{path} has no gold for a document of the {split} corpus; name another --split")
+    chosen = [labels.get(document, set()) for document in gold]
+    found = set_metrics(chosen, list(gold.values()), data.taxonomy)
+    found["path_consistency"] = path_consistency(chosen, data.taxonomy)
+    counts = {"documents_with_gold": float(len(gold)), "documents_with_labels": float(sum(map(bool, chosen)))}
+    return {f"{split}/{name}": value for name, value in (found | counts).items()}
+
+
 def gold_digest(data: Dataset) -> list[str]:
     """SHA-256 of the gold files that exist."""
     files = [gold_file(data.folder, data.layout, split) for split in ("train", "test")]
@@ -241,15 +275,10 @@ def read_metrics(artifacts: Artifacts) -> dict[str, float]:
 
 def read_table(artifacts: Artifacts, name: str) -> dict[str, list]:
     """A table by class or by level as columns; empty where there was no gold."""
-    table = pd.read_csv(artifacts.path(name))
+    # As they stand: a class may be called "NA" or "007".
+    table = pd.read_csv(artifacts.path(name), converters={"name": unguarded})
     return {} if table.empty else table.to_dict(orient="list")
 
 
-def _gold(data: Dataset, split: str) -> dict[str, set[int]]:
-    """Gold of a split by document id; empty where none is given."""
-    path = gold_file(data.folder, data.layout, split)
-    if not path.exists():
-        return {}
-    gold = read_gold(path, data.taxonomy)
-    known = set(data.corpus.ids[data.corpus.train] if split == "train" else data.corpus.ids[data.corpus.n_train :])
-    return {document: labels for document, labels in gold.items() if document in known}
+def _for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(name=table["name"].map(guarded)) if "name" in table else table

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from teleclass.data.dataset import Dataset
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.errors import TeleclassError
 from teleclass.labelling.affinity import EnrichmentConfig
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.core_classes import AnnotationConfig
@@ -31,7 +32,14 @@ from teleclass.runtime.console import log, progress
 from teleclass.runtime.devices import rank_device
 from teleclass.runtime.llm import LlmConfig, check_llm
 from teleclass.runtime.memory import keep_freed_memory
+from teleclass.runtime.parquet import writing_rows
 from teleclass.runtime.workplace import Workplace
+
+LABEL_COLUMNS = {
+    "document": "string", "class": "int", "confidence": "float", "margin": "float", "row": "int",
+    "class_position": "int",
+}  # fmt: skip
+"""Columns of ``pseudo_labels.parquet``, see :func:`write_labels`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
         labels = decode_labels(taxonomy, training, model, paths, options.decoding, annotations)
     labels, refined = _refined(data, training, vectors, model, paths, labels, core, agreement, terms, options)
 
-    table = label_table(data, labels)
+    _refuse_lost(data, labels)
     with artifacts.writing("label_model") as partial:
         model.save(partial)
     with artifacts.writing("class_terms") as partial:
@@ -110,10 +118,10 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
     with artifacts.writing("annotations") as partial:
         core.table(data).to_parquet(partial, index=False)
     with artifacts.writing("pseudo_labels") as partial:
-        table.to_parquet(partial, index=False)
+        write_labels(partial, data, labels)
 
-    n_train = corpus.n_train
-    count = np.bincount(table["class_position"], minlength=taxonomy.n_classes)
+    n_train, n_labels = corpus.n_train, len(labels.sets.classes)
+    count = np.bincount(labels.sets.classes, minlength=taxonomy.n_classes)
     decisions = {
         "label_choice": model.choice, "label_reason": model.reason, "label_terms": terms.way,
         "label_core_classes": core.way, "label_refinement": refined,
@@ -121,12 +129,12 @@ def run(work: Workplace, data: Dataset, options: LabelOptions) -> dict[str, floa
     work.tags.update(decisions)
     for name in ("label_terms", "label_core_classes", "label_refinement"):
         log.info("  %s: %s", name.removeprefix("label_").replace("_", " "), decisions[name])
-    work.notes.append(f"{model.choice} ({model.reason}); {len(table) / n_train:.2f} labels a document")
+    work.notes.append(f"{model.choice} ({model.reason}); {n_labels / n_train:.2f} labels a document")
     metrics = evidence.metrics() | {
-        "label/coverage": table["document"].nunique() / n_train,
+        "label/coverage": int((np.diff(labels.sets.starts) > 0).sum()) / n_train,
         "label/classes_with_documents": float((count > 0).sum()),
-        "label/mean_confidence": float(table["confidence"].mean()),
-        "label/labels_per_document": len(table) / n_train,
+        "label/mean_confidence": float(labels.confidence.astype(np.float32).mean()) if n_labels else float("nan"),
+        "label/labels_per_document": n_labels / n_train,
         "label/entropy": entropy(model, training, paths),
     }
     if core.chosen:
@@ -183,23 +191,44 @@ def decode_labels(
     return Labels(LabelSets.joined(sets), np.concatenate([*confidence, np.zeros(0, np.float32)]), margin)
 
 
-def label_table(data: Dataset, labels: Labels) -> pd.DataFrame:
-    """One row a (document, class): the document's id and row, the class's id and position, and the confidence.
+def _refuse_lost(data: Dataset, labels: Labels) -> None:
+    """Stop at documents whose labels have no finite score.
+
+    Raises
+    ------
+    TeleclassError : names the first of them.
+    """
+    lost = np.union1d(
+        np.flatnonzero(~np.isfinite(labels.margin)), np.unique(labels.sets.rows[~np.isfinite(labels.confidence)])
+    )
+    if len(lost):
+        raise TeleclassError(
+            f"{len(lost):,} documents have pseudo labels without a finite score, the first is "
+            f"{data.corpus.ids[int(lost[0])]!r}; encode again with --force encode"
+        )
+
+
+def write_labels(path: Path, data: Dataset, labels: Labels) -> None:
+    """Write one row a (document, class): the document's id and row, the class's id and position, and the confidence.
 
     ``confidence`` is the probability that the class lies on the document's path; ``margin`` is the document's own
-    confidence, the gap between its best and second-best path.
+    confidence, the gap between its best and second-best path. Rows come in the order of the documents.
     """
-    row_of, class_of = labels.sets.rows, labels.sets.classes.astype(np.int64)
-    return pd.DataFrame(
-        {
-            "document": np.array(data.corpus.ids[: len(labels.sets)], dtype=object)[row_of],
-            "class": np.array(data.taxonomy.ids)[class_of],
-            "confidence": labels.confidence.astype(np.float32),
-            "margin": labels.margin[row_of],
-            "row": row_of,
-            "class_position": class_of,
-        }
-    )
+    starts, ids = labels.sets.starts, np.array(data.taxonomy.ids)
+    with writing_rows(path, LABEL_COLUMNS) as rows:
+        for block in blocks(len(labels.sets)):
+            row_of = np.repeat(np.arange(block.start, block.stop), np.diff(starts[block.start : block.stop + 1]))
+            entries = slice(starts[block.start], starts[block.stop])
+            class_of = labels.sets.classes[entries]
+            names = list(data.corpus.ids[block])
+            rows.add(
+                document=[names[row] for row in (row_of - block.start).tolist()],
+                class_position=class_of,
+                confidence=labels.confidence[entries],
+                margin=labels.margin[row_of],
+                row=row_of,
+                **{"class": ids[class_of]},
+            )
 
 
 def _refined(

@@ -144,7 +144,7 @@ def _published(data: Dataset) -> CoreClasses | None:
         (read_refined_core_classes, "refined_core_classes.json", True),
         (read_initial_core_classes, "init_core_classes.json", False),
     ):
-        found = read(data.folder, data.taxonomy, known)
+        found = read(data.folder, data.taxonomy, known, data.mender)
         if found is not None:
             chosen = {
                 row_of[document]: deepest(nodes, data.taxonomy)

@@ -14,7 +14,7 @@ from teleclass.labelling.class_text import class_views, readable
 from teleclass.labelling.key_terms import ClassTerms, key_term_requests, key_terms_of
 from teleclass.labelling.phrases import PhraseConfig, mine_terms
 from teleclass.labelling.prompting import read_prompt
-from teleclass.labelling.similarity import unit
+from teleclass.labelling.similarity import sample_rows, unit
 from teleclass.model.embedding import EncoderConfig, embed
 from teleclass.runtime.console import log
 from teleclass.runtime.llm import LanguageModel, LlmConfig
@@ -28,7 +28,7 @@ def written_terms(
     terms = ClassTerms(given=dict(taxonomy.keywords))
     without = [node for node in range(taxonomy.n_classes) if node not in taxonomy.keywords]
     ways = [f"keywords given for {len(terms.given)} classes"] if terms.given else []
-    published = read_llm_terms(data.folder, taxonomy)
+    published = read_llm_terms(data.folder, taxonomy, data.mender)
     if published is not None:
         terms.written = {node: published[node] for node in without if node in published}
         if terms.written:
@@ -77,7 +77,7 @@ def mined_terms(
     ----------
     memberships : (training documents, C), pseudo labels.
     """
-    published = read_corpus_terms(data.folder, data.taxonomy)
+    published = read_corpus_terms(data.folder, data.taxonomy, data.mender)
     if published is not None:
         return published, f"corpus terms of {len(published)} classes read from enrichment.txt"
     if not enrichment.corpus_terms:
@@ -89,17 +89,20 @@ def mined_terms(
         rows = embed([*terms, *names], encoder, scratch)
         return rows[: len(terms)] @ rows[len(terms) :].T
 
+    rows = sample_rows(corpus.n_train, phrases.max_documents)
     found = class_terms(
-        mine_terms(corpus.texts[corpus.train], phrases), memberships, taxonomy, similarity_of, enrichment
-    )
+        mine_terms(corpus.texts[rows], phrases), sparse.csr_matrix(memberships[rows]), taxonomy, similarity_of,
+        enrichment,
+    )  # fmt: skip
     mined = {node: [term for term, _ in terms] for node, terms in found.items()}
-    return mined, f"corpus terms mined for {len(mined)} classes"
+    part = f" in {len(rows):,} documents" if len(rows) < corpus.n_train else ""
+    return mined, f"corpus terms mined for {len(mined)} classes{part}"
 
 
 def check(data: Dataset, llm: LlmConfig) -> None:
     """Read what could be faulty before any work: published terms, and the user's prompts."""
-    read_llm_terms(data.folder, data.taxonomy)
-    read_corpus_terms(data.folder, data.taxonomy)
+    read_llm_terms(data.folder, data.taxonomy, data.mender)
+    read_corpus_terms(data.folder, data.taxonomy, data.mender)
     for task in ("enrich", "annotate", "generate"):
         if llm.does(task):
             read_prompt(task, Path(llm.prompts) if llm.prompts else None)

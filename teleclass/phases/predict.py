@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
@@ -15,14 +16,23 @@ from teleclass.labelling.decoding import Decoder, DecodingConfig
 from teleclass.labelling.label_model import LabelModel
 from teleclass.labelling.paths import index_paths, path_margins
 from teleclass.labelling.similarity import blocks
-from teleclass.labelling.trust import agreement, best_paths
+from teleclass.labelling.trust import best_paths
 from teleclass.model.embedding import EncoderConfig
 from teleclass.model.sources import find_model
 from teleclass.model_folder import FilingSettings, save_filing
 from teleclass.runtime.console import progress
 from teleclass.runtime.devices import rank_device, share_cores
 from teleclass.runtime.disk import allocate_rows
+from teleclass.runtime.parquet import writing_rows
 from teleclass.runtime.workplace import Workplace
+
+OUTPUTS = ("class_scores", "predictions", "submission")
+HEADER = "id,labels\n"
+COLUMNS = {
+    "document": "string", "classes": "int[]", "scores": "double[]", "margin": "double", "label_model_path": "int[]",
+    "classifier_path": "int[]",
+}  # fmt: skip
+"""Columns of ``predictions.parquet``, see :func:`_decode_all`."""
 
 CHUNK = 4096
 """Documents that are tokenised at once, while those before them are scored."""
@@ -81,11 +91,12 @@ def run(
     with artifacts.writing("classifier_scores") as partial:
         shared.replace(partial)
     logits = np.load(artifacts.path("classifier_scores"), mmap_mode="r")
-    unscored = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    is_scored = [np.isfinite(logits[rows]).all(axis=1) for rows in blocks(n_documents, data.taxonomy.n_classes)]
+    unscored = np.flatnonzero(~np.concatenate(is_scored))
     if len(unscored):
         raise TeleclassError(
             f"{len(unscored)} documents have no finite score, the first is "
-            f"{data.corpus.ids[data.corpus.predicted][unscored[0]]!r}; train again with --force train"
+            f"{data.corpus.ids[data.corpus.predicted][int(unscored[0])]!r}; train again with --force train"
         )
     n_labels, agreed, multiplicity = _decode_all(work, data, logits, prediction, decoding)
     with artifacts.writing("filing") as partial:
@@ -115,12 +126,12 @@ def _score_share(work: Workplace, data: Dataset, prediction: PredictionConfig, m
     share_cores(device, ranks.local_world_size)
     scorer = Scorer(work.artifacts.path("model"), device, max_tokens, prediction.tokens_per_batch)
     texts = data.corpus.texts[data.corpus.predicted]
-    order = np.argsort([-len(text) for text in texts], kind="stable")
+    order = np.argsort(-texts.characters, kind="stable")
     mine = order[ranks.rank :: ranks.world_size]
     if not len(mine):
         return
     chunks = [mine[start : start + CHUNK] for start in range(0, len(mine), CHUNK)]
-    tokenized = ahead((chunk, scorer.tokenize([texts[row] for row in chunk])) for chunk in chunks)
+    tokenized = ahead((chunk, scorer.tokenize(texts[chunk])) for chunk in chunks)
     shared = np.load(work.artifacts.folder / "intermediate" / ".scores.partial.npy", mmap_mode="r+")
     with progress(total=len(mine), unit="documents", what="predicting") as bar:
         for chunk, tokens in tokenized:
@@ -151,38 +162,49 @@ def _decode_all(
         return combine(labelled, logits[rows], paths, prediction.classifier_weight)
 
     multiplicity = decoder.multiplicity(posterior_of, len(ids))
-    table: dict[str, list] = {"document": [], "classes": [], "scores": [], "margin": []}
-    with artifacts.writing("class_scores") as partial:
-        class_scores = allocate_rows(partial, len(ids), taxonomy.n_classes)
+    of_path = [[taxonomy.ids[node] for node in path] for path in taxonomy.paths(decoding.stop_at_inner)]
+    n_labels = n_agreed = 0
+    with ExitStack() as files:
+        partials = {name: files.enter_context(artifacts.writing(name)) for name in OUTPUTS}
+        class_scores = allocate_rows(partials["class_scores"], len(ids), taxonomy.n_classes)
+        predictions = files.enter_context(writing_rows(partials["predictions"], COLUMNS))
+        submission = files.enter_context(partials["submission"].open("w", encoding="utf-8", newline=""))
+        submission.write(HEADER)
         n_columns = max(paths.n_paths, paths.n_classes)
         for rows in progress(list(blocks(len(ids), n_columns)), unit="blocks", what="decoding"):
             posterior = posterior_of(rows)
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals
             margins = path_margins(posterior)
-            for offset, labels in enumerate(decoder.decode(posterior, multiplicity)):
-                table["document"].append(ids[rows.start + offset])
-                table["classes"].append([taxonomy.ids[node] for node in labels])
-                table["scores"].append([float(marginals[offset, node]) for node in labels])
-                table["margin"].append(float(margins[offset]))
+            if len(lost := np.flatnonzero(~np.isfinite(margins))):
+                raise TeleclassError(
+                    f"document {ids[rows.start + int(lost[0])]!r} has no finite score of label model and classifier; "
+                    "encode and train again with --force encode"
+                )
+            decoded = decoder.decode(posterior, multiplicity)
+            documents = list(ids[rows])
+            classes = [[taxonomy.ids[node] for node in labels] for labels in decoded]
+            labelled, classified = best_paths(label_model, embeddings[rows], logits[rows], paths)
+            predictions.add(
+                document=documents,
+                classes=classes,
+                scores=(marginals[decoded.rows, decoded.classes].astype(np.float64), decoded.starts),
+                margin=margins.astype(np.float64),
+                label_model_path=[of_path[path] for path in labelled],
+                classifier_path=[of_path[path] for path in classified],
+            )
+            submission.write(submission_lines(documents, classes))
+            n_labels += len(decoded.classes)
+            n_agreed += int((labelled == classified).sum())
         class_scores.flush()
-    predictions = pd.DataFrame(table)
-    labelled, classified = best_paths(label_model, embeddings, logits, paths)
-    of_path = [[taxonomy.ids[node] for node in path] for path in taxonomy.paths(decoding.stop_at_inner)]
-    predictions["label_model_path"] = [of_path[path] for path in labelled]
-    predictions["classifier_path"] = [of_path[path] for path in classified]
-    with artifacts.writing("predictions") as partial:
-        predictions.to_parquet(partial, index=False)
-    with artifacts.writing("submission") as partial:
-        partial.write_text(submission_text(table["document"], table["classes"]), "utf-8")
-    return int(predictions["classes"].map(len).sum()), agreement(labelled, classified), multiplicity
+    return n_labels, n_agreed / len(ids) if len(ids) else 1.0, multiplicity
 
 
-def submission_text(documents: list[str], classes: list[list[int]]) -> str:
-    """The submission: header ``id,labels``, then a document a line with its class ids ascending, in quotes."""
-    lines = ["id,labels"]
+def submission_lines(documents: Sequence[str], classes: Sequence[Sequence[int]]) -> str:
+    """Lines of the submission, a document each: its id, and in quotes its class ids ascending."""
+    lines = []
     for document, labels in zip(documents, classes, strict=True):
         if any(character in document for character in ',"\r'):
             document = '"' + document.replace('"', '""') + '"'
-        lines.append(f'{document},"{",".join(str(number) for number in sorted(labels))}"')
-    return "\n".join(lines) + "\n"
+        lines.append(f'{document},"{",".join(str(number) for number in sorted(labels))}"\n')
+    return "".join(lines)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
@@ -20,12 +20,19 @@ from teleclass.model.rank_batches import RankBatches
 from teleclass.model.sources import find_model
 from teleclass.model.training import Pace, TrainingConfig, train_until
 from teleclass.model.training_set import TrainingDocuments, training_documents
+from teleclass.model.weights import check_model
+from teleclass.runtime.artifacts import file_digest, fingerprint
+from teleclass.runtime.checkpoints import CheckpointFolder
 from teleclass.runtime.console import log, progress, quiet_libraries
 from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, share_cores
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
+from teleclass.runtime.parquet import read_rows
 from teleclass.runtime.workplace import Workplace
+
+if TYPE_CHECKING:  # it imports torch, which finding faults of the input does without
+    from teleclass.model.training_state import TrainingState
 
 HEAD_DOCUMENTS = 1024
 """Documents that the classification head's start is fitted on."""
@@ -40,6 +47,8 @@ def run(
 
     from teleclass.model.classifier import LabelMatchingClassifier
     from teleclass.model.optimization import seed_all
+    from teleclass.model.save_points import SavePoints
+    from teleclass.model.training_state import TrainingState
 
     ranks = work.ranks
     ranks.connect()
@@ -48,14 +57,13 @@ def run(
     share_cores(device, ranks.local_world_size)
 
     folder = find_model(training.model)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    table = pd.read_parquet(work.artifacts.path("training_set"))
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     label_model = LabelModel.load(work.artifacts.path("label_model"))
     classifier = LabelMatchingClassifier.from_backbone(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(table, data, tokenizer, training.max_tokens, is_packed)
+    documents = training_documents(work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
@@ -75,36 +83,59 @@ def run(
                  settings.precision_used)  # fmt: skip
 
     classifier.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps nn.Module.to
-    if ranks.is_first:  # DeepSpeed sends rank 0's weights to the others
+    checkpoints = CheckpointFolder(work.artifacts.path("checkpoints"), ranks)
+    facts: dict[str, Any] = {"lineage": _lineage(work, settings), "world_size": ranks.world_size}
+    found = checkpoints.find(facts["lineage"])
+    if ranks.is_first and not found:  # DeepSpeed sends rank 0's weights to the others
         _start_head(work, classifier, documents, label_model, device)
-    engine = make_engine(classifier, settings)
+    others = found.facts["world_size"] if found and found.facts["world_size"] != ranks.world_size else 0
+    engine = make_engine(classifier, settings, for_other_ranks=others > 0)
+    state = TrainingState(engine, documents, batches, LearningCurve(work, training.log_every), ranks, work.seed)
+    if found:
+        state.put_back(found, last_step=lambda number: steps + number * a_round)
+        log.info("  goes on after step %s of %s%s", f"{engine.global_steps:,}", f"{total_steps:,}",
+                 f", which {others} ranks have saved: the result differs a little" if others else "")  # fmt: skip
+    save_points = SavePoints(state, checkpoints, facts, training.checkpoint_minutes, engine.global_steps, total_steps)
     pace = Pace()
-    curve = LearningCurve(work, training.log_every)
-    train_until(engine, documents, batches, steps, training, settings, curve, pace)
-    for number in range(1, training.self_training_rounds + 1):
-        documents = _relabelled(work, engine, data, documents, table, label_model, relabelling, number)
-        train_until(engine, documents, batches, steps + number * a_round, training, settings, curve, pace)
-    metrics = _summary(work, engine, documents, settings, curve, pace)
+
+    def name_of(row: int) -> str:
+        names = (name for batch in read_rows(work.artifacts.path("training_set"), ["document"])
+                 for name in batch.column(0).to_pylist())  # fmt: skip
+        return str(next(islice(names, row, None)))
+
+    train_until(state, steps + state.round * a_round, training, settings, pace, name_of, save_points)
+    while state.round < training.self_training_rounds:
+        state.begin_round(_relabelled(work, state, data, label_model, relabelling))
+        train_until(state, steps + state.round * a_round, training, settings, pace, name_of, save_points)
+    metrics = _summary(work, state, settings, pace)
     metrics["train/documents_at_token_limit"] = float((documents.tokens.lengths >= training.max_tokens).sum())
     _save(work, engine, classifier, tokenizer, data)
     if ranks.is_first:
         with work.artifacts.writing("ds_config") as partial:
             partial.write_text(json.dumps(settings.config | {"optimizer": settings.optimizer}, indent=2), "utf-8")
         with work.artifacts.writing("learning_curve") as partial:
-            curve.save(partial)
+            state.curve.save(partial)
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics
 
 
-def make_engine(classifier: Any, settings: ResolvedDsConfig) -> Any:
-    """DeepSpeed's engine around a classifier and our optimizer; the ranks must be connected."""
+def make_engine(classifier: Any, settings: ResolvedDsConfig, for_other_ranks: bool = False) -> Any:
+    """DeepSpeed's engine around a classifier and our optimizer; the ranks must be connected.
+
+    Parameters
+    ----------
+    for_other_ranks : whether it is to load a checkpoint that another number of ranks wrote; where ZeRO has not divided
+        the optimizer's state, such a checkpoint is like any other.
+    """
     from teleclass.model.optimization import make_optimizer
 
+    is_divided = settings.config.get("zero_optimization", {}).get("stage", 0) > 0
+    more = {"checkpoint": {"load_universal": True}} if for_other_ranks and is_divided else {}
     engine, *_ = import_deepspeed().initialize(
         model=classifier,
         optimizer=make_optimizer(classifier, settings),
-        config=settings.config,
+        config=settings.config | more,
         dist_init_required=False,
     )
     quiet_libraries()
@@ -122,30 +153,31 @@ class Relabelling:
 
 def check(data: Dataset, training: TrainingConfig, ds_file: Path, world_size: int) -> None:
     """Find the model and read the DeepSpeed file before any work."""
-    find_model(training.model)
+    check_model(find_model(training.model))
     resolve_ds_config(
         read_ds_config(ds_file), world_size=world_size, total_steps=1, supports=lambda _: True, path=ds_file
     )
 
 
-def _summary(
-    work: Workplace,
-    engine: Any,
-    documents: TrainingDocuments,
-    settings: ResolvedDsConfig,
-    curve: LearningCurve,
-    pace: Pace,
-) -> dict[str, float]:
-    ranks = work.ranks
+def _lineage(work: Workplace, settings: ResolvedDsConfig) -> str:
+    """What a checkpoint must be of for this training to go on from it; known to rank 0, which looks for one."""
+    if not work.ranks.is_first:
+        return ""
+    files = [file_digest(work.artifacts.path(name)) for name in ("training_set", "label_model")]
+    return fingerprint(phase=work.lineage, files=files, precision=settings.precision_used)
+
+
+def _summary(work: Workplace, state: TrainingState, settings: ResolvedDsConfig, pace: Pace) -> dict[str, float]:
+    ranks, engine, loss = work.ranks, state.engine, state.curve.last
     speed = pace.documents * ranks.world_size / max(pace.seconds, 1e-9)
     work.notes.append(
-        f"{len(documents):,} documents, {engine.global_steps:,} steps of "
+        f"{len(state.documents):,} documents, {engine.global_steps:,} steps of "
         f"{settings.micro_batch * settings.accumulation * ranks.world_size} on {ranks.world_size} × "
-        f"{engine.device.type} in {settings.precision_used}, {speed:,.0f} documents/s, loss {curve.last:.3f}"
+        f"{engine.device.type} in {settings.precision_used}, {speed:,.0f} documents/s, loss {loss:.3f}"
     )
     return {
         "documents_per_second/train": speed,
-        "train/final_loss": curve.last,
+        "train/final_loss": loss,
         "train/steps": float(engine.global_steps),
         "train/total_skipped_steps": float(engine.skipped_steps),
     }
@@ -153,18 +185,16 @@ def _summary(
 
 def _relabelled(
     work: Workplace,
-    engine: Any,
+    state: TrainingState,
     data: Dataset,
-    documents: TrainingDocuments,
-    table: pd.DataFrame,
     label_model: LabelModel,
     relabelling: Relabelling,
-    number: int,
 ) -> TrainingDocuments:
     """The documents with new labels for those of the corpus; every rank scores its share and decodes all."""
     from teleclass.model.inference import forward_batches
 
-    own = np.flatnonzero(table["source"] == "corpus")
+    engine, documents = state.engine, state.documents
+    own = np.flatnonzero(documents.is_corpus)
     mine = own[work.ranks.rank :: work.ranks.world_size]
     engine.module.eval()
     scored = forward_batches(
@@ -183,7 +213,8 @@ def _relabelled(
         not np.array_equal(new, np.sort(documents.positives[row]))
         for row, new in zip(own, found.positives, strict=True)
     )
-    log.info("  self-training round %d: %s of %s documents have new labels", number, f"{changed:,}", f"{len(own):,}")
+    log.info("  self-training round %d: %s of %s documents have new labels", state.round + 1, f"{changed:,}",
+             f"{len(own):,}")  # fmt: skip
     return documents.relabelled(own, found.positives, found.ignored, found.weights)
 
 

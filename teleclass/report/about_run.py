@@ -18,7 +18,7 @@ MOST_NAMES = 12
 def data_section(run: RunValues) -> Section:
     """Taxonomy and documents, and what of them was not read."""
     taxonomy, corpus = run.data.taxonomy, run.data.corpus
-    words = np.array([text.count(" ") + 1 if text else 0 for text in corpus.texts])
+    words = np.fromiter((text.count(" ") + 1 if text else 0 for text in corpus.texts), dtype=np.int32)
     some = words[words > 0]
     typical = np.percentile(some, [50, 95, 100]).astype(int).tolist() if len(some) else [0, 0, 0]
     facts = [
@@ -75,7 +75,7 @@ def _cut(run: RunValues) -> str:
     said = []
     if run.data.is_limited:
         said.append("only the first documents of each file were taken (max_documents)")
-    if long := sum(len(text) >= MAX_CHARACTERS for text in run.data.corpus.texts):
+    if long := run.data.corpus.n_cut:
         said.append(f"{long:,} texts at {MAX_CHARACTERS:,} characters")
     if limited := int(run.metrics.get("train/documents_at_token_limit", 0)):
         rows = int(run.metrics.get("train/rows", 0))
@@ -84,7 +84,7 @@ def _cut(run: RunValues) -> str:
 
 
 def decisions_section(run: RunValues) -> Section:
-    found = decisions(run.phases)
+    found = decisions(run.phases, run.repairs)
     fallbacks = sum(one.is_fallback for one in found)
     says = "What the phases chose by themselves, and why."
     if fallbacks:

@@ -62,7 +62,7 @@ def model_card(run: RunValues, options: CardOptions) -> str:
             for name in names
             if f"test/{name}" in run.metrics
         ],
-        decisions=[(one.label, _plain(one.text)) for one in decisions(run.phases)],
+        decisions=[(one.label, _plain(one.text)) for one in decisions(run.phases, run.repairs)],
         limits=_limits(run, options),
         options=options,
         encoder=_plain(_shown(options.encoder)),

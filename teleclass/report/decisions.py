@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from teleclass.report.page import Sentence
 from teleclass.runtime.artifacts import Marker
@@ -15,10 +15,16 @@ FORMS = {
 }
 
 
-def decisions(phases: Mapping[str, Marker]) -> list[Sentence]:
-    """A sentence a decision, those that were not wished for (fallbacks) first."""
+def decisions(phases: Mapping[str, Marker], repairs: Sequence[str] = ()) -> list[Sentence]:
+    """A sentence a decision, those that were not wished for (fallbacks) first.
+
+    Parameters
+    ----------
+    repairs : what was mended in the data folder, a sentence a file.
+    """
     tags = {name: value for marker in phases.values() for name, value in marker.tags.items()}
-    found = _of_labelling(tags) + _of_training(tags, phases)
+    mended = [Sentence("repair", f"Mended, as asked for: {text}.", True) for text in repairs]
+    found = mended + _of_labelling(tags) + _of_training(tags, phases)
     known = {"precision_asked", "precision_used", "label_reason", *(_TAGS)}
     found += [Sentence(name.replace("_", " "), f"{value}.") for name, value in tags.items() if name not in known]
     found += [

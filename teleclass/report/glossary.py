@@ -39,6 +39,7 @@ MEANINGS = {
     "test/mean_confidence": "mean gap between a document's two best paths",
     "test/calibration_error": "mean distance of a label's probability from how often it is right",
     "test/labels_per_document": "labels a filed document",
+    "test/documents_with_labels": "documents with gold that were given a label",
     "test/documents_with_gold": "filed documents that have gold",
     "test/agreement_label_model_classifier": "share with the same path by label model and classifier, each alone",
     "train/final_loss": "training loss of the last steps",

@@ -28,9 +28,9 @@ class AgainstGold:
     """
 
     rows: np.ndarray
-    labels: list[set[int]]
+    labels: Sequence[set[int]]
     f1: np.ndarray
-    kinds: list[str]
+    kinds: Sequence[str]
     wrong_classes: Mapping[tuple[str, int], int]
     confused: Mapping[tuple[int, int], int]
     reliability: Mapping[str, np.ndarray]
@@ -63,11 +63,16 @@ class RunValues:
     learning_curve: Mapping[str, np.ndarray]
     pseudo_labelled: np.ndarray
     augmented: np.ndarray
-    predicted: list[set[int]]
+    predicted: Sequence[set[int]]
     margin: np.ndarray
     agrees: np.ndarray
     agreement_by_level: list[float]
     gold: AgainstGold | None = field(default=None)
+
+    @property
+    def repairs(self) -> list[str]:
+        """What was mended in the data folder, a sentence a file."""
+        return self.data.mender.summary(self.data.folder)
 
     def name(self, node: int) -> str:
         """A class's name as it is read."""

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ FILES = {
     "classifier_scores": "intermediate/classifier_scores.npy",
     "class_scores": "intermediate/class_scores.npy",
     "learning_curve": "intermediate/learning_curve.csv",
+    "checkpoints": "checkpoints",
     "model": "model",
     "filing": "model/filing",
     "model_card": "model/README.md",
@@ -127,6 +128,13 @@ class Artifacts:
     def forget(self, phase: str) -> None:
         """Remove the marker before a phase writes: half-written outputs must not look complete."""
         self._marker_file(phase).unlink(missing_ok=True)
+
+    def discard(self, name: str) -> None:
+        """Remove an artifact that nothing needs any more; what cannot be removed stays."""
+        path = self.path(name)
+        with suppress(OSError):
+            for one in list(path.iterdir()) if path.is_symlink() else [path]:  # a link leads to a larger disk
+                _remove(one)
 
     def borrow(self, other: Artifacts, phase: str, outputs: tuple[str, ...]) -> bool:
         """Link a phase that another output folder has completed into this one; returns whether it is there now.

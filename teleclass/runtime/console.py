@@ -16,7 +16,7 @@ log = logging.getLogger("teleclass")
 
 NOISY = (
     "transformers", "sentence_transformers", "deepspeed", "DeepSpeed", "mlflow", "alembic", "torch", "filelock",
-    "openai", "httpx",
+    "openai", "httpx", "urllib3", "sqlalchemy",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -117,6 +118,22 @@ class Ranks:
         with activity.waiting():
             dist.all_gather_object(values, value, group=self._control)
         return values
+
+    def begin_maximum(self, value: int) -> Callable[[], int]:
+        """Begin to find the largest of all ranks' values; the function that is returned waits for it."""
+        if self.world_size == 1:
+            return lambda: value
+        import torch
+        import torch.distributed as dist
+
+        largest = torch.tensor([value], dtype=torch.int32)
+        under_way = dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._control, async_op=True)
+
+        def wait() -> int:
+            under_way.wait()
+            return int(largest)
+
+        return wait
 
 
 def import_deepspeed() -> Any:

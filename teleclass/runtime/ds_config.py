@@ -177,7 +177,7 @@ def resolve_ds_config(
     ------
     InputError : contradicting batch sizes, or an "auto" that cannot be resolved.
     """
-    config = copy.deepcopy(content)
+    config = _without_checkpoints(copy.deepcopy(content))
     micro, steps = batch_sizes(config, world_size, path)
     config.pop("train_batch_size", None)
     config.update(train_micro_batch_size_per_gpu=micro, gradient_accumulation_steps=steps)
@@ -216,6 +216,15 @@ def resolve_ds_config(
     config.setdefault("steps_per_print", 10**9)
     _refuse_auto(config, "", path)
     return ResolvedDsConfig(config, optimizer, asked, used)
+
+
+def _without_checkpoints(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that says nothing of checkpoints: they are this program's own, and must hold everything."""
+    for name in ("checkpoint", "nebula"):
+        config.pop(name, None)
+    for name in ("elastic_checkpoint", "load_from_fp32_weights"):
+        config.get("zero_optimization", {}).pop(name, None)
+    return config
 
 
 def _fit_precision(config: dict[str, Any], supports: Callable[[str], bool]) -> tuple[str, str]:

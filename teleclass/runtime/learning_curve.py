@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from teleclass.errors import TeleclassError
+from teleclass.errors import NotFiniteLoss
 from teleclass.runtime.workplace import Workplace
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "loss_scale", "skipped_steps", "tokens_per_second")
@@ -46,7 +46,7 @@ class LearningCurve:
 
         Raises
         ------
-        TeleclassError : the loss is not finite.
+        NotFiniteLoss : the loss is not finite, on all ranks alike.
         """
         step = engine.global_steps
         if step % self.every and step > 1:
@@ -57,9 +57,7 @@ class LearningCurve:
         everyone = self.work.ranks.gather((mine, self._tokens))
         self.last = float(np.mean([loss for loss, _ in everyone]))
         if not np.isfinite(self.last):
-            raise TeleclassError(
-                f"the training loss is {self.last} at step {step}; lower optimizer.params.lr in the DeepSpeed file"
-            )
+            raise NotFiniteLoss(self.last, step)
         now = time.perf_counter()
         norm = engine.get_global_grad_norm()
         point = {
@@ -78,6 +76,38 @@ class LearningCurve:
             self.work.tracker.flush()
             self._sent = step
         self._losses, self._tokens, self._since = [], 0, now
+
+    def state(self) -> dict[str, Any]:
+        """What all ranks know of the curve so far, as JSON holds it."""
+        return {"points": {str(step): point for step, point in self.points.items()}, "last": self.last}
+
+    def pending(self) -> dict[str, Any]:
+        """What this rank has taken in since the newest point."""
+        import torch
+
+        losses = torch.stack(self._losses).cpu() if self._losses else None
+        return {"losses": losses, "tokens": self._tokens, "seconds": time.perf_counter() - self._since}
+
+    def put_back(self, state: dict[str, Any], pending: dict[str, Any] | None, step_ratio: float, device: Any) -> None:
+        """Go on with the curve of a run that was stopped, which the tracker is told of once more.
+
+        Parameters
+        ----------
+        state, pending : as given by :meth:`state` and :meth:`pending`; without the latter a new point begins.
+        step_ratio : steps of now to steps of then, where another number of ranks counts them.
+        device : where losses are.
+        """
+        points = {max(1, round(int(step) * step_ratio)): point for step, point in state["points"].items()}
+        self.points, self.last = points, state["last"]
+        for step, point in points.items():
+            self.work.tracker.metrics({f"train/{name}": value for name, value in point.items()}, step)
+        self._sent = max(points, default=0)
+        self.work.tracker.flush()
+        self._since = time.perf_counter()
+        if pending and pending["losses"] is not None:
+            self._losses = list(pending["losses"].to(device))
+            self._tokens = pending["tokens"]
+            self._since -= pending["seconds"]
 
     def save(self, path: Path) -> None:
         """Write the points as CSV: ``step`` and a column a name, empty where a value was not finite."""

@@ -8,12 +8,16 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 GRACE = 45
 """Seconds that processes get to end by themselves; DeepSpeed's launcher gives its ranks 30."""
 
+
+WAVE = 2.0
+"""Seconds in which signals are one request: a launcher passes on what its whole group has been sent already."""
 
 STARTER = "TELECLASS_STARTED_BY"
 """Environment variable with the process that started an experiment or its launcher: its id and its start."""
@@ -40,6 +44,53 @@ def signals_raise() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@dataclass
+class StopRequest:
+    """The signal that asked this process to stop, and when; 0 where none did."""
+
+    number: int = 0
+    since: float = 0.0
+
+    @property
+    def is_made(self) -> bool:
+        return self.number != 0
+
+    def obey(self) -> None:
+        """Raise what the signal stands for; without one, as where another rank got it, as for SIGTERM."""
+        raise KeyboardInterrupt if self.number == signal.SIGINT else Stopped(128 + (self.number or signal.SIGTERM))
+
+
+@contextmanager
+def signals_wait() -> Iterator[StopRequest]:
+    """The first Ctrl-C or SIGTERM is only noted, so that the block can save what it has and then obey; one that comes
+    later is raised at once. What the block has not obeyed is raised at its end.
+    """
+    request = StopRequest()
+
+    def note(number: int, frame: Any) -> None:
+        if not request.is_made:
+            request.number, request.since = number, time.monotonic()
+        elif time.monotonic() - request.since > WAVE:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            request.obey()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = [signal.signal(number, note) for number in numbers]
+    except ValueError:  # not the main thread: the caller's handlers stay
+        yield request
+        return
+    try:
+        yield request
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            # As in signals_raise: a launcher's second SIGTERM must not break off the closing.
+            is_answered = request.is_made and number == signal.SIGTERM
+            signal.signal(number, signal.SIG_IGN if is_answered else handler)
+    if request.is_made:
+        request.obey()
 
 
 @contextmanager

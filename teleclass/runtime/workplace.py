@@ -33,6 +33,7 @@ class Workplace:
     tags : what a phase decided, for MLflow's tags.
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     timings : the phases that are behind us, in order.
+    lineage : the running phase's fingerprint without its layout; what it left unfinished is of use if this is the same.
     supervision : when workers are given up.
     """
 
@@ -45,6 +46,7 @@ class Workplace:
     tags: dict[str, str] = field(default_factory=dict)
     is_reusable: bool = True
     timings: list[PhaseTiming] = field(default_factory=list)
+    lineage: str = ""
     supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
 
     _language_model: LanguageModel | None = None

@@ -7,9 +7,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from teleclass.errors import MemoryShortageError
+from teleclass.model import inference
 from teleclass.model.batching import tokenize
 from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.inference import forward_batches
+from teleclass.runtime.memory import peak, reset_halvings
 
 TEXTS = [" ".join(["ripe", "apple", "ladder", "crust", "knife"][number % 5 :] * (number % 4)) for number in range(24)]
 ROWS = np.array([20, 3, 17, 5, 4, 11, 23, 9, 0, 8])
@@ -106,3 +109,59 @@ def test_bf16_results_of_the_function_come_as_float32(tokens):
     ((rows, values),) = one
     assert values.dtype == np.float32
     assert (rows.tolist(), values.tolist()) == ([0], [[tokens.lengths[0]]])
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """What a device has been seen to hold is forgotten after the test."""
+    monkeypatch.setattr(inference, "_fitting", {})
+    reset_halvings()
+
+
+def within(limit: int, function, seen: list[int]):
+    """A function for which the device has memory for so many tokens at once, counted as they are computed."""
+
+    def limited(batch):
+        n_tokens = batch.ids.numel()
+        if n_tokens > limit:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {n_tokens} tokens")
+        seen.append(n_tokens)
+        return function(batch=batch)
+
+    return limited
+
+
+@pytest.mark.parametrize("pad_id", [None, 0])
+def test_out_of_memory_halves_the_tokens_and_every_row_still_comes_once(
+    classifier, tokens, expected, short_of_memory, pad_id, caplog
+):
+    """All the rows at once are about 60 tokens; 20 fit."""
+    seen: list[int] = []
+    with caplog.at_level("INFO", logger="teleclass"):
+        batches = run(within(20, classifier, seen), tokens, budget=100, pad_id=pad_id)
+    assert len(seen) == len(batches) > 2
+    assert sorted(row for rows, _ in batches for row in rows.tolist()) == sorted(ROWS.tolist())
+    for rows, values in batches:
+        for row, value in zip(rows.tolist(), values, strict=True):
+            np.testing.assert_allclose(value, expected[row], atol=1e-5)
+    told = [one for one in caplog.messages if "out of memory on cpu: tokens a batch go down" in one]
+    assert len(told) == peak().halvings > 0
+
+    caplog.clear()
+    again = run(within(20, classifier, seen), tokens, budget=100, pad_id=pad_id)
+    assert len(again) >= len(batches)
+    assert not caplog.records, "what fitted the last time is taken from the start"
+
+
+def test_a_text_alone_that_does_not_fit_ends_with_what_to_do(classifier, tokens, short_of_memory):
+    longest = int(tokens.lengths[ROWS].max())
+    with pytest.raises(MemoryShortageError, match=f"one text of {longest} tokens does not fit.*max_tokens"):
+        run(within(longest - 1, classifier, []), tokens, budget=100)
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(tokens):
+    def broken(batch):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(broken, tokens)

@@ -1,5 +1,6 @@
 """Which documents each rank trains on: each once an epoch, equal work, weights that make a mean of the step."""
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -138,3 +139,52 @@ def test_documents_of_like_length_stand_together_where_asked_for_but_short_ones_
     assert low <= np.mean([np.ptp(lengths[batch]) for batch in batches]) < high
     means = [lengths[batch].mean() for batch in batches]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5  # 1 where the sorted batches stay in their order
+
+
+def take(batches: RankBatches, steps: int) -> list[int]:
+    """Take so many steps of this rank's; the documents of them."""
+    shares, taken = iter(batches), []
+    for _ in range(steps):
+        for _ in range(batches.accumulation):
+            share = next(shares)
+            taken += share.rows.tolist() if share.weight else []
+        batches.advance()
+    return taken
+
+
+@settings(max_examples=60, deadline=None)
+@given(**SHAPES, share=st.floats(0, 1))
+def test_a_position_that_is_put_back_goes_on_with_the_same_batches(share, **shape):
+    for rank, other in zip(ranks_of(**shape), ranks_of(**shape), strict=True):
+        take(rank, int(share * (rank.n_steps - 1)))
+        other.put_back(json.loads(json.dumps(rank.state())))
+        assert rows_of(list(other)) == rows_of(list(rank))
+        assert other.steps_left == rank.steps_left
+        take(other, other.steps_left)
+        assert (other.epoch, other.steps_left) == (1, other.n_steps)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(2, 200), like_lengths=st.booleans(), batches=st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    share=st.floats(0, 1),
+)  # fmt: skip
+def test_with_other_batches_each_document_of_the_epoch_is_still_taken_once(n, like_lengths, batches, share):
+    lengths = np.random.default_rng(n).integers(2, 40, n)
+    taken: list[int] = []
+    state = None
+    for number, batch in enumerate(batches):
+        ranks = [RankBatches(lengths, batch, rank, 2, seed=0, like_lengths=like_lengths) for rank in range(2)]
+        for rank in ranks:
+            if state:
+                rank.put_back(state)
+        if ranks[0].epoch:
+            break
+        left = ranks[0].steps_left
+        steps = left if number == len(batches) - 1 else int(share * left)
+        for rank in ranks:
+            taken += take(rank, steps)
+        state = json.loads(json.dumps(ranks[0].state()))
+        assert state == json.loads(json.dumps(ranks[1].state()))
+    assert Counter(taken) == Counter(range(n))
+    assert state["epoch"] == 1

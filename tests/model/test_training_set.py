@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +26,12 @@ TABLE = [
 ]
 
 
+def write(folder: Path, table: pd.DataFrame) -> Path:
+    file = folder / "training_set.parquet"
+    table.astype({"weight": np.float32}).to_parquet(file, index=False)
+    return file
+
+
 @pytest.fixture(scope="module")
 def tokenizer(tiny_model):
     return AutoTokenizer.from_pretrained(tiny_model)
@@ -31,10 +39,8 @@ def tokenizer(tiny_model):
 
 @pytest.fixture
 def table(tmp_path):
-    """Through a file, as the training reads it: lists come back as arrays."""
-    file = tmp_path / "training_set.parquet"
-    pd.DataFrame(TABLE, columns=COLUMNS).astype({"weight": np.float32}).to_parquet(file, index=False)
-    return pd.read_parquet(file)
+    """The file that the training reads."""
+    return write(tmp_path, pd.DataFrame(TABLE, columns=COLUMNS))
 
 
 @pytest.fixture
@@ -53,6 +59,7 @@ def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(do
     for row, text in enumerate(texts):
         assert documents.tokens[row].tolist() == tokenizer(text)["input_ids"]
     assert documents.rows.tolist() == [1, 0, 1, -1]
+    assert documents.is_corpus.tolist() == [True, True, False, False]
     assert (documents.n_classes, documents.pad_id) == (7, None)
 
 
@@ -111,18 +118,20 @@ def test_texts_are_cut_at_max_tokens(table, data, tokenizer):
     assert training_documents(table, data, tokenizer, 8, True).tokens.lengths.tolist() == [8, 8, 8, 5]
 
 
-def test_more_tokens_than_the_model_has_places_for_are_cut_at_its_limit(table, data, tokenizer, tiny_model):
+def test_more_tokens_than_the_model_has_places_for_are_cut_at_its_limit(tmp_path, data, tokenizer, tiny_model):
     """The tiny model has 64 positions, and its tokenizer says so; the encoder keeps to that limit too."""
+    table = pd.DataFrame(TABLE, columns=COLUMNS)
     table.loc[3, "text"] = "ripe apple " * 100
-    documents = training_documents(table, data, tokenizer, 1000, False)
+    documents = training_documents(write(tmp_path, table), data, tokenizer, 1000, False)
     assert documents.tokens.lengths.max() == 64
     batch = documents[Share(np.array([3]), 1.0)]["batch"]
     AutoModel.from_pretrained(tiny_model)(input_ids=batch.ids, attention_mask=batch.mask)
 
 
-def test_an_empty_table_is_told_in_one_line(table, data, tokenizer):
+def test_an_empty_table_is_told_in_one_line(tmp_path, data, tokenizer):
+    file = write(tmp_path, pd.DataFrame(TABLE, columns=COLUMNS)[:0])
     with pytest.raises(TeleclassError, match="training set is empty") as caught:
-        training_documents(table[:0], data, tokenizer, 64, True)
+        training_documents(file, data, tokenizer, 64, True)
     assert "\n" not in str(caught.value)
 
 
@@ -160,3 +169,17 @@ def test_weights_of_zero_stay_zero(documents):
 def test_labels_for_another_number_of_rows_are_refused(documents):
     with pytest.raises(ValueError, match="zip"):
         documents.relabelled(np.array([0, 1]), [np.array([0])], [np.array([1])], np.ones(2))
+
+
+def test_labels_that_were_kept_are_put_back(documents, tmp_path):
+    rows = np.array([0, 2])
+    changed = documents.relabelled(rows, [np.array([4]), np.array([], dtype=int)], [np.array([1, 2]), np.array([3])],
+                                   np.array([0.3, 0.7], dtype=np.float32))  # fmt: skip
+    np.savez(tmp_path / "labels.npz", **changed.labels())
+    with np.load(tmp_path / "labels.npz") as kept:
+        found = documents.with_labels(kept)
+    np.testing.assert_array_equal(found.weights, changed.weights)
+    for one, other in zip([*found.positives, *found.ignored], [*changed.positives, *changed.ignored], strict=True):
+        np.testing.assert_array_equal(one, other)
+    every = np.arange(len(documents))
+    np.testing.assert_array_equal(found.targets(every), changed.targets(every))

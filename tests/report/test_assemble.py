@@ -138,7 +138,7 @@ def many(data_dir, n_documents: int):
     corpus = replace(
         values.data.corpus,
         ids=values.data.corpus.ids[:8] + [str(number) for number in range(n_documents)],
-        texts=values.data.corpus.texts[:8] + values.data.corpus.texts[8:] * times,
+        texts=values.data.corpus.texts[:8] + list(values.data.corpus.texts[8:]) * times,
     )
     data = replace(values.data, corpus=corpus)
     return replace(

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pandas as pd
@@ -199,3 +200,22 @@ def test_a_training_without_a_point_leaves_a_table_without_rows(tmp_path):
     curve, _ = curve_of(tmp_path, every=2)
     curve.save(tmp_path / "curve.csv")
     assert len(pd.read_csv(tmp_path / "curve.csv")) == 0
+
+
+def test_a_curve_that_is_put_back_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    losses, engine = [8.0, 6.0, 4.0, 3.0, 2.0, 1.0, 5.0, 7.0, 9.0], Engine()
+    whole, _ = curve_of(tmp_path, every=3)
+    train(whole, Engine(), losses)
+    stopped, _ = curve_of(tmp_path, every=3)
+    train(stopped, engine, losses[:5])
+    state = json.loads(json.dumps(stopped.state()))
+    resumed, tracker = curve_of(tmp_path, every=3)
+    resumed.put_back(state, stopped.pending(), 1.0, "cpu")
+    assert [tracker.points[step]["train/loss"] for step in (1, 3)] == [8.0, 5.0], "the tracker's run is a new one"
+    train(resumed, engine, losses[5:])
+    assert list(resumed.points) == [1, 3, 6, 9]
+    for step, point in whole.points.items():
+        assert {**point, "tokens_per_second": 0} == {**resumed.points[step], "tokens_per_second": 0}
+    again, _ = curve_of(tmp_path, every=3)
+    again.put_back(state, None, 2.0, "cpu")
+    assert list(again.points) == [2, 6], "another number of ranks counts steps in its own way"

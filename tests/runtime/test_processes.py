@@ -8,7 +8,8 @@ import time
 import pytest
 from experiments import processes_in
 
-from teleclass.runtime.processes import Stopped, end_group, run_group, signals_raise, undisturbed
+from teleclass.runtime import processes
+from teleclass.runtime.processes import Stopped, end_group, run_group, signals_raise, signals_wait, undisturbed
 
 LAUNCHER = """
 import subprocess, sys, time
@@ -100,3 +101,44 @@ def test_nothing_disturbs_a_block_that_closes_something():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)])
+def test_the_first_signal_waits_until_the_block_obeys_it(number, raised):
+    reached = []
+    with pytest.raises(raised), signals_wait() as request:
+        assert not request.is_made
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)  # a launcher's, which is the same request
+        time.sleep(0.01)
+        reached.append(request.is_made)
+        request.obey()
+    assert reached == [True]
+
+
+def test_a_later_signal_is_raised_at_once(monkeypatch):
+    monkeypatch.setattr(processes, "WAVE", 0.05)
+    reached = []
+    with pytest.raises(Stopped), signals_raise(), signals_wait():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        reached.append("the first")
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        reached.append("the second")
+    assert reached == ["the first"]
+
+
+def test_a_signal_that_the_block_did_not_see_is_raised_at_its_end():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), signals_wait():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_error_of_the_block_is_not_hidden_by_a_signal():
+    with pytest.raises(ZeroDivisionError), signals_raise(), signals_wait():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        1 / 0  # noqa: B018

@@ -39,8 +39,12 @@ class LocalModel:
         quiet_libraries()
         try:
             with redirect_stderr(StringIO()):  # no switch turns off the progress bar of .gguf files
-                self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
-                model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **options)
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False, **options
+                )
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False, dtype=dtype, **options
+                )
         except Exception as error:  # every format of weights and tokenizers has errors of its own
             raise ModelError(f"llm.model {path} cannot be read: {' '.join(str(error).split())[:200]}") from None
         self.model = model.to(self.device).eval()

@@ -1,7 +1,17 @@
 """MLflow: the one place that imports it. One run an experiment, written by rank 0."""
 
 from teleclass.runtime.tracking.config import TrackingConfig
-from teleclass.runtime.tracking.store import has_store, tracking_uri, ui_command
-from teleclass.runtime.tracking.tracker import PARENT_VARIABLE, TrackedCorpus, Tracker
+from teleclass.runtime.tracking.owner import PARENT_VARIABLE
+from teleclass.runtime.tracking.store import has_store, shown_uri, tracking_uri, ui_command
+from teleclass.runtime.tracking.tracker import TrackedCorpus, Tracker
 
-__all__ = ["PARENT_VARIABLE", "TrackedCorpus", "Tracker", "TrackingConfig", "has_store", "tracking_uri", "ui_command"]
+__all__ = [
+    "PARENT_VARIABLE",
+    "TrackedCorpus",
+    "Tracker",
+    "TrackingConfig",
+    "has_store",
+    "shown_uri",
+    "tracking_uri",
+    "ui_command",
+]

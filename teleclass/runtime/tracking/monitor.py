@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from teleclass.runtime.console import log
@@ -33,6 +34,11 @@ class NodeMonitor:
     def stop(self) -> None:
         """Send what is sampled and end the thread."""
         self._monitor.finish()
+
+    def abandon(self) -> None:
+        """Have the thread end by itself, without a word and without sending anything: the store has failed."""
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+        self._monitor._shutdown_event.set()
 
 
 def start_monitor(run_id: str, node: int | None) -> NodeMonitor | None:

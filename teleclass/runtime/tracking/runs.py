@@ -8,7 +8,7 @@ from typing import Any
 
 from teleclass.errors import TeleclassError
 from teleclass.runtime.tracking.owner import is_gone
-from teleclass.runtime.tracking.store import has_store, open_store, tracking_uri
+from teleclass.runtime.tracking.store import has_store, open_store, shown_uri
 
 LOWER_IS_BETTER = ("seconds/", "rss_mb/", "gpu_memory_mb/", "train/loss", "train/final_loss", "label/starved_classes")
 """Beginnings of the names of metrics that are better when they are lower."""
@@ -54,7 +54,7 @@ def list_runs(experiment: str, limit: int = 1000) -> list[RunRecord]:
     found = client.get_experiment_by_name(experiment)
     if found is None:
         others = ", ".join(one.name for one in client.search_experiments())
-        raise TeleclassError(f"no experiment {experiment!r} in {tracking_uri()}; it has {others}")
+        raise TeleclassError(f"no experiment {experiment!r} in {shown_uri()}; it has {others}")
     runs = [_record(run) for run in _search(client, [found.experiment_id], limit)]
     present = {run.run_id for run in runs}
     children: dict[str, list[RunRecord]] = {}
@@ -83,7 +83,7 @@ def find_run(wanted: str) -> RunRecord:
     if found:
         several = ", ".join(run.run_id[:8] for run in found[:5])
         raise TeleclassError(f"{wanted!r} is said of {len(found)} runs ({several} …); give more of the id")
-    raise TeleclassError(f"no run {wanted!r} in {tracking_uri()}; 'teleclass runs' lists them")
+    raise TeleclassError(f"no run {wanted!r} in {shown_uri()}; 'teleclass runs' lists them")
 
 
 def best_first(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
