@@ -34,7 +34,7 @@ def ends(forks, seconds):
                 os.kill(fork.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.faults), 1])
 @pytest.mark.twin("teleclass.runtime.supervision:Supervisor._look")
 def test_a_dead_rank_ends_the_other_in_ten_seconds_with_a_line_that_names_it(bench_of_two, lost):
     output, forks = training(bench_of_two)
@@ -52,7 +52,7 @@ def test_a_dead_rank_ends_the_other_in_ten_seconds_with_a_line_that_names_it(ben
         assert bench_of_two.statuses()[-1] == "FAILED"
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.faults), 1])
 @pytest.mark.twin("teleclass.runtime.supervision:is_stopped=lambda _: False")
 def test_a_stopped_rank_is_noticed_at_the_deadline_and_ended_with_the_other(bench_of_two, lost):
     _, forks = training(bench_of_two, "--supervision.stopped_after", "3")
@@ -64,7 +64,8 @@ def test_a_stopped_rank_is_noticed_at_the_deadline_and_ended_with_the_other(benc
     assert bench_of_two.left() == []
 
 
-@pytest.mark.twin("teleclass.runtime.console:activity.tick")
+@pytest.mark.faults
+@pytest.mark.twin("teleclass.runtime.supervision:Supervisor._find")
 def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_two):
     output = bench_of_two.copied("hanging", "train")
     forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill="1 train 6 hang")
@@ -76,6 +77,7 @@ def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_t
     assert bench_of_two.left() == []
 
 
+@pytest.mark.faults
 def test_an_error_of_another_rank_is_told_with_its_words(bench_of_two):
     """Rank 1 fails by itself, with a traceback in its own log."""
     output = bench_of_two.copied("failing", "train")
