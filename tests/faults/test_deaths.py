@@ -70,7 +70,7 @@ def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_t
     output = bench_of_two.copied("hanging", "train")
     forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill="1 train 6 hang")
     forks[0].wait_for("[5/7] train")
-    ends(forks, 25)
+    ends(forks, 60)
     (line,) = [one for one in forks[0].text().splitlines() if one.startswith("error: ")]
     assert line.startswith(LOST.format(1))
     assert "phase train: has made no progress for 4 s (it is at sitecustomize.py" in line

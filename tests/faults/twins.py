@@ -33,8 +33,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("twin") is None:
         return
-    if "protection" not in metafunc.fixturenames:
-        metafunc.fixturenames.insert(0, "protection")
     fails = pytest.mark.xfail(strict=True, reason="its protection is taken out")
     proving = metafunc.config.getoption("--prove-faults")
     given = pytest.param("taken out", id="twin", marks=fails) if proving else pytest.param("in place", id="protected")
@@ -48,10 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in others]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def protection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """``in place``, or ``taken out`` in a twin."""
-    if request.param == "taken out":
+    state = getattr(request, "param", "in place")
+    if state == "taken out":
         places = request.node.get_closest_marker("twin").args
         monkeypatch.setenv(CHILD["TAKEN_OUT"], ";".join(places))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(SITE), os.environ.get("PYTHONPATH")])))
@@ -67,4 +66,4 @@ def protection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
             after = getattr(owner, last)
             setattr(owner, last, before)
             monkeypatch.setattr(owner, last, after)
-    return request.param
+    return state
