@@ -167,6 +167,20 @@ def test_options_of_the_experiment_are_taken_and_unknown_ones_refused(check, cle
     assert "did you mean --training.epochs?" in capsys.readouterr().err
 
 
+def test_it_tells_what_repair_would_mend_and_takes_that_for_a_warning_with_it(check, clean_dir):
+    with (clean_dir / "train" / "train_corpus.txt").open("a") as stream:
+        stream.write("a\tstands already\n")
+    status, printed = check(clean_dir)
+    assert status == 2
+    assert "--repair mends it: line left out" in printed
+    status, printed = check(clean_dir, "--repair")
+    assert status == 1
+    assert "mended by --repair: line left out" in printed
+    (clean_dir / "class_hierarchy.txt").write_text("10\t11\n11\t10\n")
+    status, printed = check(clean_dir, "--repair")
+    assert status == 2, "a cycle is not mended"
+
+
 def test_the_time_is_estimated_for_every_phase(clean_dir, tiny_model):
     config = make_config(
         data_dir=clean_dir, preset="offline", encoder={"model": tiny_model}, training={"model": tiny_model}

@@ -68,6 +68,7 @@ def test_training_and_prediction_go_on_with_less_at_once_and_the_results_stay(on
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_two_ranks_agree_on_the_passes(one_process):
     """Two documents a rank and step, of which one fits at a time."""
     ds_file = write_ds_config(one_process.cwd / "ds_limited.json", 2, **FP32)

@@ -36,6 +36,7 @@ def gold_documents(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> I
     line_of: dict[str, int] = {}
     leaving_out = mender.leaving_out()
     for line, document, labels in pairs(path, expected="id<TAB>class,class", mender=mender):
+        found: set[int] = set()
         with leaving_out:
             if document in line_of:
                 raise InputError(f"document id {document!r} stands already in line {line_of[document]}", path, line)
@@ -46,5 +47,6 @@ def gold_documents(path: Path, taxonomy: Taxonomy, mender: Mender = STRICT) -> I
                 if number not in taxonomy.position:
                     raise InputError(f"class {number} is not in the class file", path, line)
                 classes.add(taxonomy.position[number])
-            if classes:
-                yield document, classes
+            found = classes
+        if found:
+            yield document, found

@@ -6,6 +6,7 @@ import csv
 import re
 from pathlib import Path
 
+from teleclass.data.spreadsheet import unguarded
 from teleclass.data.taxonomy import Taxonomy
 from teleclass.data.textfile import class_id
 from teleclass.errors import InputError
@@ -34,6 +35,8 @@ def read_submission(path: Path, taxonomy: Taxonomy) -> dict[str, set[int]]:
                 raise InputError(f"expected a header with id and {' or '.join(LABEL_COLUMNS)}", path, 1)
             for row in reader:
                 document, line = row["id"] or "", reader.line_num
+                if column == "class_ids":  # as teleclass predict writes it
+                    document = unguarded(document)
                 if document in line_of:
                     raise InputError(f"document id {document!r} stands already in line {line_of[document]}", path, line)
                 line_of[document] = line

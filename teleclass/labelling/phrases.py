@@ -47,7 +47,7 @@ class PhraseConfig:
     max_words: int = 3
     max_terms: int = 50_000
     min_npmi: float = 0.4
-    max_documents: int = 131_072
+    max_documents: int = 65_536
 
     def __post_init__(self) -> None:
         for name in ("min_frequency", "max_words", "max_terms", "max_documents"):

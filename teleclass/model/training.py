@@ -101,7 +101,7 @@ def train_until(
 
     Raises
     ------
-    TeleclassError : the loss is not finite, or too many steps were skipped.
+    TeleclassError : the loss is not finite, too many steps were skipped, or a document alone does not fit into memory.
     Stopped, KeyboardInterrupt : this process or another rank was told to stop; the training has been saved.
     """
     import torch

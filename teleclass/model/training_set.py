@@ -123,6 +123,15 @@ def training_documents(
     )
 
 
+def document_id(file: Path, row: int) -> str:
+    """The id of the document in a row of ``training_set.parquet``."""
+    for batch in read_rows(file, ["document"]):
+        if row < batch.num_rows:
+            return str(batch.column(0)[int(row)])
+        row -= batch.num_rows
+    raise IndexError(f"row {row} is beyond the training set")
+
+
 def _texts(file: Path, data: Dataset) -> Iterator[str]:
     """The texts of the training set: those of the corpus from there, of generated documents from the table."""
     for batch in read_rows(file, ["source", "row", "text"]):

@@ -248,17 +248,15 @@ def evaluate_labels(data: Dataset, labels: Mapping[str, set[int]], split: str) -
     ------
     TeleclassError : the split has no gold.
     """
-    path = gold_file(data.folder, data.layout, split)
-    own = data.corpus.train if split == "train" else slice(data.corpus.n_train, len(data.corpus))
-    known = set(data.corpus.ids[own])
-    found_gold = gold_documents(path, data.taxonomy, data.mender) if path.exists() else ()
-    gold = {document: nodes for document, nodes in found_gold if document in known}
-    if not gold:
+    gold = gold_of(data, split)
+    if not len(gold.rows):
+        path = gold_file(data.folder, data.layout, split)
         raise TeleclassError(f"{path} has no gold for a document of the {split} corpus; name another --split")
-    chosen = [labels.get(document, set()) for document in gold]
-    found = set_metrics(chosen, list(gold.values()), data.taxonomy)
+    first = 0 if split == "train" else data.corpus.n_train
+    chosen = [labels.get(document, set()) for document in data.corpus.ids[first + gold.rows]]
+    found = set_metrics(chosen, gold.labels.as_sets, data.taxonomy)
     found["path_consistency"] = path_consistency(chosen, data.taxonomy)
-    counts = {"documents_with_gold": float(len(gold)), "documents_with_labels": float(sum(map(bool, chosen)))}
+    counts = {"documents_with_gold": float(len(gold.rows)), "documents_with_labels": float(sum(map(bool, chosen)))}
     return {f"{split}/{name}": value for name, value in (found | counts).items()}
 
 

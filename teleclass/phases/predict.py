@@ -176,13 +176,13 @@ def _decode_all(
             marginals = paths.marginals(posterior)
             class_scores[rows] = marginals
             margins = path_margins(posterior)
+            documents = list(ids[rows])
             if len(lost := np.flatnonzero(~np.isfinite(margins))):
                 raise TeleclassError(
-                    f"document {ids[rows.start + int(lost[0])]!r} has no finite score of label model and classifier; "
+                    f"document {documents[int(lost[0])]!r} has no finite score of label model and classifier; "
                     "encode and train again with --force encode"
                 )
             decoded = decoder.decode(posterior, multiplicity)
-            documents = list(ids[rows])
             classes = [[taxonomy.ids[node] for node in labels] for labels in decoded]
             labelled, classified = best_paths(label_model, embeddings[rows], logits[rows], paths)
             predictions.add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from teleclass.labelling.self_training import relabel
 from teleclass.model.rank_batches import RankBatches
 from teleclass.model.sources import find_model
 from teleclass.model.training import Pace, TrainingConfig, train_until
-from teleclass.model.training_set import TrainingDocuments, training_documents
+from teleclass.model.training_set import TrainingDocuments, document_id, training_documents
 from teleclass.model.weights import check_model
 from teleclass.runtime.artifacts import file_digest, fingerprint
 from teleclass.runtime.checkpoints import CheckpointFolder
@@ -28,7 +27,6 @@ from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, s
 from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
-from teleclass.runtime.parquet import read_rows
 from teleclass.runtime.workplace import Workplace
 
 if TYPE_CHECKING:  # it imports torch, which finding faults of the input does without
@@ -63,7 +61,8 @@ def run(
         folder, data.taxonomy.n_classes, label_model.heads[-1].class_vectors.shape[1]
     )
     is_packed = training.packed and classifier.is_packable
-    documents = training_documents(work.artifacts.path("training_set"), data, tokenizer, training.max_tokens, is_packed)
+    training_set = work.artifacts.path("training_set")
+    documents = training_documents(training_set, data, tokenizer, training.max_tokens, is_packed)
     content = read_ds_config(ds_file)
     micro_batch, accumulation = batch_sizes(content, ranks.world_size, ds_file)
     batches = RankBatches(
@@ -99,9 +98,7 @@ def run(
     pace = Pace()
 
     def name_of(row: int) -> str:
-        names = (name for batch in read_rows(work.artifacts.path("training_set"), ["document"])
-                 for name in batch.column(0).to_pylist())  # fmt: skip
-        return str(next(islice(names, row, None)))
+        return document_id(training_set, row)
 
     train_until(state, steps + state.round * a_round, training, settings, pace, name_of, save_points)
     while state.round < training.self_training_rounds:

@@ -163,7 +163,8 @@ def test_terms_and_generated_documents_are_left_out(data_dir, taxonomy):
 
 
 def test_a_message_holds_no_control_characters(data_dir):
-    add(data_dir / "classes.txt", b"40\tfru\x1b[2Jit\n41\tfru\x1b[2Jit")
+    add(data_dir / "classes.txt", b"40\tfru\x1b[2Jit")
+    add(data_dir / "class_hierarchy.txt", b"40\t40")
     with pytest.raises(InputError) as caught:
         read_dataset(data_dir)
     assert str(caught.value).isprintable()

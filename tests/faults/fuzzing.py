@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from teleclass.config import ExperimentConfig, parse_arguments
 from teleclass.data.documents import DocumentFile
 from teleclass.data.layout import CORPUS_TERMS, INITIAL_CORE_CLASSES, LLM_TERMS, REFINED_CORE_CLASSES
+from teleclass.data.submission import read_submission
+from teleclass.data.taxonomy import Taxonomy
 from teleclass.errors import TeleclassError
 from teleclass.execution import read_and_check
 from teleclass.labelling.class_text import class_views
@@ -193,6 +195,9 @@ def check_documents(file: Path, content: bytes, seen: Counter) -> None:
     file.write_bytes(content)
 
     def read() -> None:
+        if file.name == "submission.csv":
+            read_submission(file, Taxonomy([10, 11], ["food", "fruit"], [(0, 1)]))
+            return
         for identity, text in DocumentFile(file, id_column="id" if file.suffix in (".csv", ".jsonl") else ""):
             (identity + text).encode()
 
@@ -200,7 +205,7 @@ def check_documents(file: Path, content: bytes, seen: Counter) -> None:
 
 
 def document_files() -> dict[str, bytes]:
-    """A file of each kind that ``teleclass predict`` reads."""
+    """A file of each kind that ``teleclass predict`` reads, and one that ``teleclass evaluate`` does."""
     import io
 
     import pyarrow
@@ -214,6 +219,7 @@ def document_files() -> dict[str, bytes]:
         "new.csv": b'id,text\na,"a ripe, sweet pear"\nb,a ladder\n',
         "new.jsonl": b'{"id": "a", "text": "a ripe pear"}\n{"id": 7, "text": "\\ud83d\\ude00"}\n',
         "new.parquet": table.getvalue(),
+        "submission.csv": b'id,labels\na,"10,11"\nb,"10"\n"c,d","11"\n',
     }
 
 

@@ -15,7 +15,7 @@ from teleclass.data.dataset import read_dataset
 from teleclass.errors import TeleclassError
 from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.rank_batches import Share
-from teleclass.model.training_set import training_documents
+from teleclass.model.training_set import document_id, training_documents
 
 COLUMNS = ["source", "document", "row", "text", "positives", "ignored", "weight"]
 TABLE = [
@@ -53,12 +53,13 @@ def documents(table, data, tokenizer):
     return training_documents(table, data, tokenizer, 64, is_packed=True)
 
 
-def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(documents, tokenizer):
+def test_texts_come_from_the_corpus_or_for_generated_documents_from_the_table(documents, table, tokenizer):
     texts = [TRAIN["b"], TRAIN["a"], TRAIN["b"], "ripe apple ladder"]
     assert len(documents) == len(documents.tokens) == 4
     for row, text in enumerate(texts):
         assert documents.tokens[row].tolist() == tokenizer(text)["input_ids"]
     assert documents.rows.tolist() == [1, 0, 1, -1]
+    assert [document_id(table, row) for row in range(4)] == ["b", "a", "b", "x"]
     assert documents.is_corpus.tolist() == [True, True, False, False]
     assert (documents.n_classes, documents.pad_id) == (7, None)
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from teleclass.errors import ModelError
 from teleclass.model.classifier import LabelMatchingClassifier
 from teleclass.model.encoder import SentenceEncoder
+from teleclass.model.scoring import Scorer
 from teleclass.model.sources import find_model
 from teleclass.model.weights import check_model
 
@@ -126,3 +127,19 @@ def test_a_pickle_beside_the_weights_is_never_opened(model, tmp_path):
     with pytest.raises(ModelError, match="lacks"):
         find_model(str(model))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_trained_model_with_weights_that_are_not_finite_is_refused(model, tmp_path):
+    classifier = LabelMatchingClassifier.from_backbone(model, 3, 8)
+    trained = tmp_path / "trained"
+    classifier.save_pretrained(trained)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model / file, trained)
+    Scorer(trained, "cpu", 32)
+    change(trained, class_bias=None)
+    with pytest.raises(ModelError, match="lacks weights, the first is class_bias"):
+        Scorer(trained, "cpu", 32)
+    classifier.save_pretrained(trained)
+    change(trained, **{"projection.bias": np.nan})
+    with pytest.raises(ModelError, match=r"not finite, the first is projection\.bias; train it again"):
+        Scorer(trained, "cpu", 32)

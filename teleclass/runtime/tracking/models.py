@@ -34,8 +34,8 @@ def log_model(
     experiment = client.get_run(run_id).info.experiment_id
     # Made here and not by log(), which would put it into the experiment of a run that is active elsewhere.
     logged = client.create_logged_model(experiment, NAME, source_run_id=run_id, model_type="classifier")
-    with _fluent_store(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow advises type hints, with which it takes other input than tables
+    # MLflow advises type hints, with which it takes other input than tables, and undoes filters: so all are caught.
+    with _fluent_store(), warnings.catch_warnings(record=True):
         Model.log(
             artifact_path=None,
             name=NAME,

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -297,13 +298,22 @@ def test_a_call_that_never_returns_does_not_keep_the_program_from_ending():
 
 @pytest.mark.slow
 def test_a_run_without_a_store_ends_as_one_with_it_and_is_logged_afterwards(one_process, tmp_path, monkeypatch):
-    """From the first phase to the last: the same labels, status 0, and later the same metrics in the store."""
+    """From the first phase to the last: the same labels, status 0, and later the same metrics in the store.
+
+    Its data have faults that are mended: the lines that are left out are those that the other run does not have.
+    """
     (tmp_path / "file").write_text("")
     gone = f"sqlite:///{tmp_path}/file/mlflow.db"
-    arguments = [*one_process.arguments, "--output_dir", str(tmp_path / "out")]
+    data = shutil.copytree(one_process.cwd / "data", tmp_path / "data")
+    with (data / "train" / "train_corpus.txt").open("a") as stream:
+        stream.write("a\tstands already\nno tab\n")
+    (data / "class_hierarchy.txt").write_text("10\t99\n" + (data / "class_hierarchy.txt").read_text())
+    more = ["--data_dir", str(data), "--output_dir", str(tmp_path / "out"), "--repair"]
+    arguments = [*one_process.arguments, *more]
     process = run([sys.executable, SCRIPT, *arguments], tmp_path, MLFLOW_TRACKING_URI=gone)
     assert process.returncode == 0, process.stderr
-    assert process.stderr.count("MLflow") == 2, "once when it fails, once where to find what it missed"
+    process_said = process.stderr
+    assert process_said.count("MLflow") == 2, "once when it fails, once where to find what it missed"
     assert (tmp_path / "out" / "submission.csv").read_text() == one_process.submission
     process = run([sys.executable, "-m", "teleclass", "runs", "log", str(tmp_path / "out")], tmp_path)
     assert process.returncode == 0, process.stderr
@@ -315,7 +325,13 @@ def test_a_run_without_a_store_ends_as_one_with_it_and_is_logged_afterwards(one_
     def names(metrics):
         return {name for name in metrics if not name.startswith(system)}
 
-    assert names(late.data.metrics) == names(early.data.metrics)
+    assert names(late.data.metrics) == names(early.data.metrics) | {"data/repairs"}
+    assert late.data.metrics["data/repairs"] == 3
+    assert "train/train_corpus.txt: 2 lines left out (first line 9: document id 'a'" in late.data.tags["repairs"]
+    assert "class_hierarchy.txt: 1 line left out" in late.data.tags["repairs"]
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "Mended, as asked for: class_hierarchy.txt: 1 line left out" in report
+    assert process_said.count("repaired ") == 2
     assert late.data.params.keys() == early.data.params.keys()
     assert mlflow_artifacts(tmp_path, late.info.run_id) == mlflow_artifacts(one_process.cwd, early.info.run_id)
     assert late.outputs.model_outputs
