@@ -21,9 +21,6 @@ faults: $(VENV)/.test-ready
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(VENV)/.test-ready
-	$(BIN)/python -m pytest -m faults --timeout 1800 $(ARGS)
-
 lint: $(VENV)/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -27,6 +27,7 @@ from teleclass.model.training import TrainingConfig
 from teleclass.phases.predict import PredictionConfig
 from teleclass.runtime.ds_config import DEFAULT_FILE
 from teleclass.runtime.llm import LlmConfig
+from teleclass.runtime.standstill import SupervisionConfig
 from teleclass.runtime.tracking import TrackingConfig
 
 PHASE_NAMES = ("encode", "label", "augment", "expand", "train", "predict", "evaluate")
@@ -107,6 +108,7 @@ class ExperimentConfig:
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     llm: LlmConfig = field(default_factory=LlmConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
 
     def __post_init__(self) -> None:
         if self.force and self.force not in PHASE_NAMES:

@@ -49,6 +49,18 @@ class WorkerError(TeleclassError):
     """A worker process that ended before its work did."""
 
 
+class RankError(TeleclassError):
+    """Another rank of the experiment that is lost."""
+
+
+class LockedError(TeleclassError):
+    """An output folder that another experiment is writing to."""
+
+
+class DiskError(TeleclassError):
+    """A disk that is full, or too small for what is to be written."""
+
+
 class StoreError(TeleclassError):
     """A tracking store that cannot be used."""
 

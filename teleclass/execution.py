@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from teleclass.config import ExperimentConfig
+from teleclass.corpora import tracked_corpora
 from teleclass.data.dataset import Dataset, read_dataset
 from teleclass.data.mending import Mender
 from teleclass.runtime.artifacts import Artifacts, Marker, file_digest, fingerprint
 from teleclass.runtime.console import duration, log
+from teleclass.runtime.disk import full_disk_is_told, need_space
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.memory import MemoryPeak, peak, reset_gpu_peak, reset_rss_peak
-from teleclass.runtime.tracking import TrackedCorpus
+from teleclass.runtime.pulse import activity
 from teleclass.runtime.workplace import PhaseTiming, Workplace
 
 
@@ -35,6 +37,7 @@ class Phase:
     check : finds faults of its input before any work.
     layout : what decides the result too, but lets a run with another one go on from what an unfinished one has left.
     leftovers : artifacts that only help to go on with an unfinished run; removed when the phase is complete.
+    space : bytes that it will write to the output folder, at most, beside what lies there.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Phase:
     check: Callable[[ExperimentConfig, Dataset, Ranks], None] = lambda config, data, ranks: None
     layout: Callable[[Ranks], Any] = lambda ranks: None
     leftovers: tuple[str, ...] = ()
+    space: Callable[[ExperimentConfig, Dataset, Artifacts], int] = lambda config, data, artifacts: 0
 
 
 @dataclass(frozen=True)
@@ -225,12 +229,17 @@ def _run_phase(
     work.is_reusable = True
     work.lineage = ranks.from_first(decision.lineage if decision else "")
     work.worker_peak = MemoryPeak(0.0, 0.0)
+    activity.phase = phase.name
     reset_gpu_peak()
     reset_rss_peak()
     started = time.perf_counter()
     found: dict[str, float] = {}
+    folder, what = work.artifacts.folder, f"phase {phase.name}"
+    if ranks.is_first:
+        need_space(folder, phase.space(config, data, work.artifacts), what)
     if phase.every_rank or ranks.is_first:
-        found = phase.run(work, data, *phase.arguments(config))
+        with full_disk_is_told(folder, what):
+            found = phase.run(work, data, *phase.arguments(config))
     seconds = time.perf_counter() - started
     ranks.barrier()
     here = peak()
@@ -243,7 +252,8 @@ def _run_phase(
         parts=decision.parts if decision else {}, notes=list(work.notes), rss_mb=rss_mb, gpu_memory_mb=gpu_memory_mb,
     )  # fmt: skip
     if ranks.is_first:
-        work.artifacts.complete(phase.name, marker, phase.outputs)
+        with full_disk_is_told(folder, what):
+            work.artifacts.complete(phase.name, marker, phase.outputs)
         spent = {
             f"seconds/{phase.name}": seconds,
             f"rss_mb/{phase.name}": rss_mb,
@@ -253,37 +263,6 @@ def _run_phase(
             spent |= {f"gpu_memory_mb/{phase.name}/rank_{rank}": gpu for rank, (_, gpu, _) in enumerate(memories)}
         work.tracker.metrics(spent)
     return marker
-
-
-def tracked_corpora(data: Dataset, digests: Mapping[str, str]) -> list[TrackedCorpus]:
-    """The training and the test corpus for the tracker.
-
-    Parameters
-    ----------
-    digests : SHA-256 of the input files by their role; none of a file that this rank did not read.
-    """
-    corpus = data.corpus
-    parts = (("train_corpus", "training", corpus.texts[: corpus.n_train]),
-             ("test_corpus", "test", corpus.texts[corpus.n_train :]))  # fmt: skip
-    return [
-        TrackedCorpus(
-            name=f"{data.folder.resolve().name} {context}",
-            context=context,
-            # MLflow shows the counts that came first with a digest, so all that they come from is part of it.
-            digest=fingerprint(
-                corpus=digests[role], classes=digests["classes"], hierarchy=digests.get("hierarchy"),
-                documents=len(texts),
-            ),
-            source=data.input_files()[role],
-            profile={
-                "documents": len(texts),
-                "empty": int((texts.characters == 0).sum()),
-                "classes": data.taxonomy.n_classes,
-            },
-        )
-        for role, context, texts in parts
-        if role in digests
-    ]  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from functools import cache
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from teleclass.classifier import Prediction, TELEClassifier
 from teleclass.errors import WorkerError
 from teleclass.runtime.console import set_up_console
 from teleclass.runtime.devices import set_up_torch, share_cores
+from teleclass.runtime.parents import follow_parent
+from teleclass.runtime.standstill import DEADLINES, Standstill
 
 CHUNK = {"cpu": 512, "cuda": 8192}
 """Texts that a worker is given at a time, by its kind of device; more are sorted better by length but wait longer."""
@@ -46,7 +51,7 @@ def file_texts(
     Raises
     ------
     ModelError : the model cannot be used.
-    WorkerError : a worker died.
+    WorkerError : a worker died, or was stopped.
     """
     context = get_context("spawn")
     free: Any = context.Queue()
@@ -56,7 +61,9 @@ def file_texts(
     iterator = iter(rows)
     waiting: deque[tuple[list[str], Future[list[Prediction]]]] = deque()
     settings = (free, len(devices), model, classifier_weight, tokens_per_batch)
+    others = {child.pid for child in active_children()}
     pool = ProcessPoolExecutor(len(devices), context, _prepare, settings)
+    standstill = Standstill(DEADLINES.stopped_after)
     try:
         while True:
             while len(waiting) < 2 * len(devices) and (chunk := list(islice(iterator, size))):
@@ -65,7 +72,7 @@ def file_texts(
             if not waiting:
                 return
             identities, answer = waiting.popleft()
-            yield from zip(identities, answer.result(), strict=True)
+            yield from zip(identities, _result(answer, standstill, others), strict=True)
     except BrokenProcessPool:
         raise WorkerError(
             "a worker ended before its work did (often a lack of memory); run again with fewer --devices"
@@ -74,8 +81,35 @@ def file_texts(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _result(
+    answer: Future[list[Prediction]], standstill: Standstill, others: Collection[int | None]
+) -> list[Prediction]:
+    """A chunk's predictions, as soon as they are there.
+
+    Parameters
+    ----------
+    others : processes that are no workers of this pool.
+
+    Raises
+    ------
+    WorkerError : a worker stands still.
+    """
+    while True:
+        try:
+            return answer.result(timeout=1)
+        except TimeoutError:
+            pids = [child.pid for child in active_children() if child.pid and child.pid not in others]
+        found = standstill.find((pid, -1) for pid in pids)
+        if found is not None:
+            place, why = found
+            with suppress(OSError):
+                os.kill(pids[place], signal.SIGKILL)
+            raise WorkerError(f"a worker {why}; run again, its process {pids[place]} was ended")
+
+
 def _prepare(free: Any, processes: int, *settings: Any) -> None:
     global _settings
+    follow_parent()
     set_up_torch()
     set_up_console()
     device = free.get()

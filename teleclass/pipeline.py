@@ -5,27 +5,33 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teleclass import space
 from teleclass.config import ExperimentConfig, flatten, make_config, parse_arguments, to_arguments, to_yaml
+from teleclass.data.dataset import Dataset
 from teleclass.dry_run import show_plan
 from teleclass.errors import TeleclassError
 from teleclass.execution import Phase, read_and_check, run_phases
 from teleclass.model.sources import model_digest
 from teleclass.phases import augment, encode, evaluate, expand, label, predict, train
-from teleclass.publish import publish_model
+from teleclass.publish import log_artifacts, publish_model
 from teleclass.runtime.artifacts import Artifacts, file_digest
-from teleclass.runtime.console import duration, is_first_rank, log, set_up_console
+from teleclass.runtime.console import is_first_rank, log, set_up_console
 from teleclass.runtime.devices import set_up_torch
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import run_tags
-from teleclass.runtime.launcher import launch, ranks_to_launch
+from teleclass.runtime.launcher import launch, ranks_to_launch, tell_success
 from teleclass.runtime.llm import llm_print
+from teleclass.runtime.lock import only_writer
+from teleclass.runtime.parents import follow_launcher
 from teleclass.runtime.processes import Stopped, signals_raise, undisturbed
-from teleclass.runtime.summary import log_table, metric_lines, phase_table
-from teleclass.runtime.tracking import Tracker, shown_uri
+from teleclass.runtime.summary import say_goodbye
+from teleclass.runtime.supervision import Supervisor
+from teleclass.runtime.tracking import Tracker
 from teleclass.runtime.workplace import Workplace
 from teleclass.sections import card_options, label_options, relabelling
 from teleclass.sweep import run_seeds
@@ -41,6 +47,7 @@ PHASES = (
         every_rank=True,
         check=lambda c, data, ranks: encode.check(data, c.encoder),
         version=2,
+        space=space.encode,
     ),
     Phase(
         "label",
@@ -53,6 +60,7 @@ PHASES = (
         ],
         check=lambda c, data, ranks: label.check(data, label_options(c)),
         version=2,
+        space=space.label,
     ),
     Phase(
         "augment",
@@ -62,6 +70,7 @@ PHASES = (
         outputs=("augmented", "augmentation"),
         depends_on=lambda c, data, ranks: [c.augmentation, c.generation, llm_print(c.llm)],
         check=lambda c, data, ranks: augment.check(data, c.augmentation),
+        space=space.training_rows,
     ),
     Phase(
         "expand",
@@ -70,6 +79,7 @@ PHASES = (
         inputs=("pseudo_labels", "augmented"),
         outputs=("training_set",),
         depends_on=lambda c, data, ranks: c.expansion,
+        space=space.training_rows,
     ),
     Phase(
         "train",
@@ -88,6 +98,7 @@ PHASES = (
         version=3,
         layout=lambda ranks: ranks.world_size,
         leftovers=("checkpoints",),
+        space=space.train,
     ),
     Phase(
         "predict",
@@ -100,6 +111,7 @@ PHASES = (
         ],
         every_rank=True,
         version=3,
+        space=space.predict,
     ),
     Phase(
         "evaluate",
@@ -110,6 +122,7 @@ PHASES = (
         depends_on=lambda c, data, ranks: evaluate.gold_digest(data),
         version=4,
         check=lambda c, data, ranks: evaluate.check(data),
+        space=space.evaluate,
     ),
 )  # fmt: skip
 
@@ -128,15 +141,16 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
     set_up_console()
     set_up_torch()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    follow_launcher()
     try:
         config = parse_arguments(arguments, program)
         n_ranks = ranks_to_launch()
         if config.seeds and not config.dry_run:
             run_seeds(config, arguments, PHASES, read_and_check(PHASES, config, Ranks.from_environment()), n_ranks)
-            return 0
-        if n_ranks > 1 and not config.dry_run:
+        elif n_ranks > 1 and not config.dry_run:
             return launch(arguments, n_ranks)
-        run_pipeline(config, n_ranks)
+        else:
+            run_pipeline(config, n_ranks)
     except TeleclassError as error:
         if is_first_rank():
             print(f"error: {error}", file=sys.stderr)
@@ -145,6 +159,8 @@ def main(arguments: Sequence[str] | None = None, program: str | None = None) -> 
         return 130
     except Stopped:
         return 143
+    if is_first_rank():
+        tell_success()
     return 0
 
 
@@ -163,38 +179,28 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
         return _result(config, {})
     ranks = Ranks.from_environment()
     data = read_and_check(PHASES, config, ranks)
-    _make_folder(config)
+    # Before the ranks meet: a second experiment must neither wait for anyone nor touch the logs of the first.
+    with only_writer(Path(config.output_dir)) if ranks.is_first else nullcontext():
+        return _run_experiment(config, ranks, data, started)
+
+
+def _run_experiment(config: ExperimentConfig, ranks: Ranks, data: Dataset, started: float) -> ExperimentResult:
+    """The whole of it as one MLflow run, in an output folder that is this experiment's alone."""
     log.info("%s", f"{config.data_folder}: {data.taxonomy.summary()}; {data.corpus.summary()}")
-    repairs = data.mender.summary(data.folder)
-    for line in repairs:
+    for line in data.mender.summary(data.folder):
         log.info("repaired %s", line)
     if ranks.world_size > 1:
         ranks.connect()
     tracker = Tracker(config.tracking, Path(config.output_dir))
-    work = Workplace(Artifacts(Path(config.output_dir)), ranks, tracker, config.seed)
+    artifacts = Artifacts(Path(config.output_dir))
+    work = Workplace(artifacts, ranks, tracker, config.seed, supervision=config.supervision)
+    supervisor = Supervisor(artifacts.folder, ranks, config.supervision)
     status = "FAILED"
     with signals_raise():
         try:
-            tags = run_tags(ranks) | {"preset": config.preset}
-            tags |= {"repairs": "; ".join(repairs)} if repairs else {}
-            if ranks.is_first:
-                tracker.start(flatten(config), tags)
-                tracker.metrics({"data/repairs": float(len(data.mender.repairs))} if config.repair else {})
-                with work.artifacts.writing("config") as partial:
-                    partial.write_text(to_yaml(config), "utf-8")
-                tracker.artifact(work.artifacts.path("config"))
-            run_id = ranks.from_first(tracker.run_id)
-            if ranks.local_rank == 0:
-                tracker.watch_node(run_id, ranks.node, ranks.n_nodes)
-            metrics = run_phases(PHASES, config, data, work)
-            if ranks.is_first:
-                total = time.perf_counter() - started
-                tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
-                _log_artifacts(work)
-                publish_model(work, data.taxonomy, config.tracking.model, config.register)
-                _say_goodbye(config, work, metrics, total)
+            with supervisor.watching(lambda: tracker.end("FAILED")):
+                metrics = _run_and_track(config, data, work, started)
             status = "FINISHED"
-            ranks.barrier()
         except (KeyboardInterrupt, Stopped):
             status = "KILLED"
             log.info("stopped; the same command goes on from what is complete")
@@ -208,6 +214,33 @@ def run_pipeline(config: ExperimentConfig, n_ranks: int = 1) -> ExperimentResult
                 tracker.end(status)
             ranks.close()
     return _result(config, metrics)
+
+
+def _run_and_track(config: ExperimentConfig, data: Dataset, work: Workplace, started: float) -> dict[str, float]:
+    """Run the phases, and tell MLflow and the terminal what came of them; returns all metrics."""
+    ranks, tracker = work.ranks, work.tracker
+    tags = run_tags(ranks) | {"preset": config.preset}
+    if repairs := data.mender.summary(data.folder):
+        tags["repairs"] = "; ".join(repairs)
+    if ranks.is_first:
+        tracker.end_leftovers()
+        tracker.start(flatten(config), tags)
+        tracker.metrics({"data/repairs": float(len(data.mender.repairs))} if config.repair else {})
+        with work.artifacts.writing("config") as partial:
+            partial.write_text(to_yaml(config), "utf-8")
+        tracker.artifact(work.artifacts.path("config"))
+    run_id = ranks.from_first(tracker.run_id)
+    if ranks.local_rank == 0:
+        tracker.watch_node(run_id, ranks.node, ranks.n_nodes)
+    metrics = run_phases(PHASES, config, data, work)
+    if ranks.is_first:
+        total = time.perf_counter() - started
+        tracker.metrics({"seconds/total": total, "documents_per_second/total": len(data.corpus) / total})
+        log_artifacts(work)
+        publish_model(work, data.taxonomy, config.tracking.model, config.register)
+        say_goodbye(work, metrics, total)
+    ranks.barrier()
+    return metrics
 
 
 class TELEClassPipeline:
@@ -245,6 +278,7 @@ class TELEClassPipeline:
         """
         set_up_console()
         set_up_torch()
+        follow_launcher()
         n_ranks = len(self.device_ids) if self.device_ids is not None else ranks_to_launch()
         if self.config.seeds and not self.config.dry_run:
             data = read_and_check(PHASES, self.config, Ranks())
@@ -260,30 +294,3 @@ class TELEClassPipeline:
 
 def _result(config: ExperimentConfig, metrics: dict[str, float]) -> ExperimentResult:
     return ExperimentResult(Path(config.output_dir), Artifacts(Path(config.output_dir)).path("submission"), metrics)
-
-
-def _make_folder(config: ExperimentConfig) -> None:
-    try:
-        (Path(config.output_dir) / "intermediate").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TeleclassError(
-            f"{config.output_dir} cannot be written ({error.strerror}); give another --output_dir"
-        ) from None
-
-
-def _log_artifacts(work: Workplace) -> None:
-    for name in ("ds_config", "submission", "metrics", "report", "figures"):
-        work.tracker.artifact(work.artifacts.path(name))
-    for name in ("class_metrics", "level_metrics", "augmentation"):
-        columns = evaluate.read_table(work.artifacts, name)
-        if columns:
-            work.tracker.table(name, columns)
-
-
-def _say_goodbye(config: ExperimentConfig, work: Workplace, metrics: dict[str, float], total: float) -> None:
-    log_table(phase_table(work.timings, total))
-    lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {config.output_dir}/, labels in "
-             f"{work.artifacts.path('submission')}"]  # fmt: skip
-    if work.tracker.run_id and work.tracker.journal is None:
-        lines.append(f"MLflow run {work.tracker.run_id} in {shown_uri()}; look at it with: teleclass ui")
-    log.info("%s", "\n".join(lines))

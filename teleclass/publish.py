@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tempfile
 from pathlib import Path
 
 from teleclass.data.taxonomy import Taxonomy
+from teleclass.errors import DiskError
+from teleclass.phases import evaluate
 from teleclass.runtime.console import log
+from teleclass.runtime.disk import free_bytes, size
+from teleclass.runtime.tracking.store import STORE_FOLDER, is_server
 from teleclass.runtime.workplace import Workplace
 
 NEEDED = ("mlflow", "numpy", "pandas", "scipy", "torch", "transformers")
@@ -29,6 +34,15 @@ def publish_model(work: Workplace, taxonomy: Taxonomy, is_wanted: bool, register
     is_new = not set(MADE_BY) <= set(work.reused)
     if not work.tracker.is_on or not (register or (is_wanted and is_new)):
         return
+    need = sum(file.stat().st_size for file in work.artifacts.path("model").rglob("*") if file.is_file())
+    # MLflow gathers the model in the temporary folder before it copies it to the store.
+    for folder in (Path(tempfile.gettempdir()), *([] if is_server() else [STORE_FOLDER])):
+        if (free := free_bytes(folder)) < need:
+            words = f"the model needs {size(need)} to be logged and {size(free)} are free in {folder}"
+            if register:
+                raise DiskError(f"{words}; make room and run the same command again, it only registers the model")
+            log.info("  %s: it is in %s alone", words, work.artifacts.path("model"))
+            return
     package = Path(__file__).parent
     path = taxonomy.first_path(taxonomy.leaves[0])
     names = [taxonomy.names[node] for node in path]
@@ -49,3 +63,13 @@ def publish_model(work: Workplace, taxonomy: Taxonomy, is_wanted: bool, register
     )
     if version:
         log.info("registered as version %s of %s", version, register)
+
+
+def log_artifacts(work: Workplace) -> None:
+    """What the run is looked at by: its results, report and tables, on the first rank."""
+    for name in ("ds_config", "submission", "metrics", "report", "figures"):
+        work.tracker.artifact(work.artifacts.path(name))
+    for name in ("class_metrics", "level_metrics", "augmentation"):
+        columns = evaluate.read_table(work.artifacts, name)
+        if columns:
+            work.tracker.table(name, columns)

@@ -8,17 +8,20 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from teleclass.config import ExperimentConfig, flatten
+from teleclass.corpora import tracked_corpora
 from teleclass.data.dataset import Dataset
 from teleclass.errors import TeleclassError
-from teleclass.execution import Phase, shared_phases, tracked_corpora
+from teleclass.execution import Phase, shared_phases
 from teleclass.runtime.artifacts import Artifacts, file_digest
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.facts import software_tags
 from teleclass.runtime.launcher import is_launched, launch
+from teleclass.runtime.lock import only_writer
 from teleclass.runtime.processes import Stopped, run_group, signals_raise, undisturbed
 from teleclass.runtime.table import Table, print_table
 from teleclass.runtime.tracking import PARENT_VARIABLE, Tracker
@@ -62,9 +65,10 @@ def run_seeds(
     tracker = Tracker(config.tracking, Path(config.output_dir))
     means: dict[str, float] = {}
     status = "FAILED"
-    with signals_raise():
+    with only_writer(Path(config.output_dir)) if is_first else nullcontext(), signals_raise():
         try:
             if is_first:
+                tracker.end_leftovers()
                 params = {name: value for name, value in flatten(config).items() if name != "seed"}
                 tracker.start(params, software_tags() | {"preset": config.preset})
                 digests = {role: file_digest(path) for role, path in data.input_files().items()}

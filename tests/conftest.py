@@ -13,6 +13,8 @@ import pytest
 from experiments import FP32, SCRIPT, Finished, clean_environment, options, run, write_ds_config
 from threadpoolctl import threadpool_limits
 
+pytest_plugins = ["faults.twins"]
+
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two threads fight over matrices this small: the label model's tests take 20 s with them and 5 s without.
@@ -147,6 +149,32 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_model")
     SentenceTransformer(modules=[transformer, Pooling(32, "mean")], device="cpu").save(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def zygote():
+    """Forks experiments from a process that has loaded all libraries."""
+    from faults.harness import Zygote
+
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture(scope="session")
+def bench_of_one(zygote, tmp_path_factory, tiny_model):
+    """A folder with an undisturbed experiment of one process, see :class:`faults.harness.Bench`."""
+    from faults.harness import Bench
+
+    return Bench.made(zygote, tmp_path_factory.mktemp("bench_one"), tiny_model, 1)
+
+
+@pytest.fixture(scope="session")
+def bench_of_two(zygote, tmp_path_factory, tiny_model):
+    """The same of two ranks."""
+    from faults.harness import Bench
+
+    return Bench.made(zygote, tmp_path_factory.mktemp("bench_two"), tiny_model, 2)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ import numpy as np
 
 from teleclass.data.texts import Texts
 from teleclass.errors import WorkerError
+from teleclass.model.shards import ShardJournal
 from teleclass.runtime.console import progress, set_up_console
 from teleclass.runtime.devices import inference_dtype, share_cores
+from teleclass.runtime.disk import allocate_rows
 from teleclass.runtime.memory import MemoryPeak, peak
+from teleclass.runtime.parents import follow_parent
+from teleclass.runtime.pulse import activity
+from teleclass.runtime.standstill import DEADLINES, Standstill, SupervisionConfig
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ def encode_texts(
     tokens_per_batch: int = 0,
     max_tokens: int = 0,
     share: tuple[int, int] = (0, 1),
+    journal: ShardJournal | None = None,
+    supervision: SupervisionConfig = DEADLINES,
 ) -> EncodingReport:
     """Encode texts with one worker process a device, into rows of an existing ``.npy`` file.
 
@@ -62,23 +71,27 @@ def encode_texts(
     devices : ``cpu`` or ``cuda:N``, one entry a worker; each takes batches of its own, so that the tokens computed
         at once grow with the devices.
     share : (machine, machines): this machine takes every ``machines``-th chunk.
+    journal : of the rows in ``out``; chunks that it has are left out, and those that are written are marked.
 
     Raises
     ------
-    WorkerError : a worker died; the others are stopped.
+    WorkerError : a worker died or stands still; the others are stopped, and written chunks stay marked.
     """
     import torch.multiprocessing as multiprocessing
 
     context = multiprocessing.get_context("spawn")
     tasks: Any = context.Queue()
     results: Any = context.Queue()
-    mine = chunks_of(texts)[share[0] :: share[1]]
-    if not mine:  # more machines than chunks
+    done = journal.done() if journal else set()
+    chunks = list(enumerate(chunks_of(texts)))[share[0] :: share[1]]
+    mine = [(number, chunk) for number, chunk in chunks if number not in done]
+    if not mine:  # more machines than chunks, or all were written before
         return EncodingReport(0, 0.0, "", MemoryPeak(0.0, 0.0))
     devices = list(devices)[: len(mine)]
-    workers = []
+    workers: list[Any] = []
+    steps = context.RawArray("Q", len(devices))
     started = time.perf_counter()
-    for device in devices:
+    for place, device in enumerate(devices):
         settings = _Settings(
             model=model,
             out=out,
@@ -86,19 +99,22 @@ def encode_texts(
             tokens_per_batch=tokens_per_batch,
             max_tokens=max_tokens,
             processes=len(devices),
+            place=place,
+            is_of_main_thread=threading.current_thread() is threading.main_thread(),
         )
-        worker = context.Process(target=_work, args=(settings, tasks, results), daemon=True)
+        worker = context.Process(target=_work, args=(settings, tasks, results, steps), daemon=True)
         worker.start()
         workers.append(worker)
     try:
-        peaks, seconds, dtypes = _supervise(workers, devices, mine, texts, tasks, results)
+        guard = _Guard(workers, devices, steps, supervision)
+        peaks, seconds, dtypes = _supervise(guard, mine, texts, tasks, results, journal)
     finally:
         for worker in workers:
-            worker.terminate()
+            worker.kill()  # one that was stopped would not hear of SIGTERM
             worker.join()
         tasks.cancel_join_thread()  # else the program would wait at its end for texts that nobody reads any more
     return EncodingReport(
-        documents=sum(len(chunk) for chunk in mine),
+        documents=sum(len(chunk) for _, chunk in mine),
         seconds=seconds or time.perf_counter() - started,
         dtype=" and ".join(sorted(dtypes)),
         peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks), sum(p.halvings for p in peaks)),
@@ -107,9 +123,7 @@ def encode_texts(
 
 def create_rows(path: Path, n_rows: int, n_columns: int) -> None:
     """Create a float32 ``.npy`` file whose rows are to be filled; every value starts as NaN, to be seen if missed."""
-    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n_rows, n_columns))
-    rows[:] = np.nan
-    rows.flush()
+    allocate_rows(path, n_rows, n_columns).flush()
 
 
 def embedding_dimension(model: Path) -> int:
@@ -141,37 +155,39 @@ class _Settings:
     tokens_per_batch: int
     max_tokens: int
     processes: int
+    place: int
+    is_of_main_thread: bool
 
 
 def _supervise(
-    workers: list[Any],
-    devices: list[str],
-    chunks: list[np.ndarray],
+    guard: _Guard,
+    chunks: list[tuple[int, np.ndarray]],
     texts: Sequence[str],
     tasks: Any,
     results: Any,
+    journal: ShardJournal | None,
 ) -> tuple[list[MemoryPeak], float, set[str]]:
     """Feed the workers until every chunk is written; returns memory peaks, seconds of computing, and formats used."""
     waiting = iter(chunks)
+    workers = guard.workers
     ahead = 2 * len(workers)
+    sizes = {number: len(chunk) for number, chunk in chunks}
 
-    def feed(number: int) -> None:
-        for _ in range(number):
-            chunk = next(waiting, None)
-            if chunk is not None:
-                tasks.put((chunk, [texts[row] for row in chunk]))
+    def feed(count: int) -> None:
+        for number, chunk in islice(waiting, count):
+            tasks.put((number, chunk, [texts[row] for row in chunk]))
 
     feed(ahead)
     first = None
     peaks: list[MemoryPeak] = []
     dtypes: set[str] = set()
-    left = sum(len(chunk) for chunk in chunks)
+    left = sum(sizes.values())
     with progress(total=left, unit="documents", what="encoding") as bar:
         while left or len(peaks) < len(workers):
             try:
                 kind, value = results.get(timeout=1)
             except queue.Empty:
-                _check_alive(workers, devices)
+                guard.check()
                 continue
             if kind == "ready":
                 first = first or time.perf_counter()
@@ -179,9 +195,12 @@ def _supervise(
             elif kind == "failed":
                 raise WorkerError(f"an encoder worker failed: {value}")
             elif kind == "rows":
-                left -= value
-                bar.update(value)
                 feed(1)
+                if journal:
+                    journal.mark(value)
+                left -= sizes[value]
+                bar.update(sizes[value])
+                guard.check()
                 if not left:
                     for _ in workers:
                         tasks.put(None)
@@ -191,16 +210,41 @@ def _supervise(
     return peaks, seconds, dtypes
 
 
-def _check_alive(workers: list[Any], devices: list[str]) -> None:
-    for worker, device in zip(workers, devices, strict=True):
-        if worker.exitcode not in (None, 0):
+class _Guard:
+    """Sees to it that the workers live and get on."""
+
+    def __init__(self, workers: list[Any], devices: list[str], steps: Any, supervision: SupervisionConfig):
+        self.workers, self.devices, self.steps = workers, devices, steps
+        self._standstill = Standstill(supervision.stopped_after, supervision.stuck_after)
+        self._total = 0
+
+    def check(self) -> None:
+        """
+        Raises
+        ------
+        WorkerError : one of them has died, was stopped or hangs.
+        """
+        for worker, device in zip(self.workers, self.devices, strict=True):
+            if worker.exitcode not in (None, 0):
+                raise WorkerError(
+                    f"the encoder worker on {device} ended with status {worker.exitcode} (-9 is often a lack of "
+                    "memory); run the same command again, with fewer devices if memory is short"
+                )
+        alive = [(place, worker.pid) for place, worker in enumerate(self.workers) if worker.exitcode is None]
+        found = self._standstill.find((pid, self.steps[place] or -1) for place, pid in alive)
+        if found is not None:
+            place, why = found
             raise WorkerError(
-                f"the encoder worker on {device} ended with status {worker.exitcode} (-9 is often a lack of memory); "
-                "run the same command again, with fewer devices if memory is short"
+                f"the encoder worker on {self.devices[alive[place][0]]} {why}; run the same command again, it goes on "
+                "from the documents that are encoded"
             )
+        if sum(self.steps) != self._total:
+            self._total = sum(self.steps)
+            activity.tick()  # a chunk may take longer than a rank may go without progress
 
 
-def _work(settings: _Settings, tasks: Any, results: Any) -> None:
+def _work(settings: _Settings, tasks: Any, results: Any, steps: Any) -> None:
+    follow_parent(settings.is_of_main_thread)
     set_up_console()
     try:
         share_cores(settings.device, settings.processes)
@@ -212,10 +256,12 @@ def _work(settings: _Settings, tasks: Any, results: Any) -> None:
         encoder = SentenceEncoder(settings.model, settings.device, dtype, settings.max_tokens)
         out = np.load(settings.out, mmap_mode="r+")
         results.put(("ready", dtype))
-        for rows, tokens in ahead((rows, encoder.tokenize(texts)) for rows, texts in iter(tasks.get, None)):
+        given = ((number, rows, encoder.tokenize(texts)) for number, rows, texts in iter(tasks.get, None))
+        for number, rows, tokens in ahead(given):
             for chosen, vectors in encoder.encode_tokens(tokens, settings.tokens_per_batch):
                 out[rows[chosen]] = vectors
-            results.put(("rows", len(rows)))
+                steps[settings.place] += 1
+            results.put(("rows", number))
         out.flush()
         results.put(("peak", peak()))
     except Exception as error:

@@ -11,11 +11,13 @@ from teleclass.errors import TeleclassError
 from teleclass.labelling.class_text import class_views
 from teleclass.labelling.similarity import blocks, unit
 from teleclass.model.embedding import EncoderConfig, parse_devices
-from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
-from teleclass.model.sources import find_model
+from teleclass.model.encoding import embedding_dimension, encode_texts
+from teleclass.model.shards import ShardJournal, job_of
+from teleclass.model.sources import find_model, model_digest
 from teleclass.model.weights import check_model
 from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
+from teleclass.runtime.lock import only_writer
 from teleclass.runtime.tracking import Tracker, TrackingConfig
 from teleclass.runtime.workplace import Workplace
 
@@ -33,9 +35,12 @@ def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, flo
     texts = data.corpus.texts + [text for views_of_class in views for text in views_of_class]
     # One file holds documents and class texts, so that one pool of workers encodes both.
     shared = artifacts.folder / "intermediate" / ".embeddings.partial.npy"
+    journal = ShardJournal(shared)
     if ranks.is_first:
         shared.parent.mkdir(parents=True, exist_ok=True)
-        create_rows(shared, len(texts), embedding_dimension(model))
+        width = embedding_dimension(model)
+        journal.open(job_of(texts, model_digest(encoder.model), encoder.max_tokens, width), len(texts), width)
+        before = len(journal.done())
     ranks.barrier()
     artifacts.need_shared(shared)
     report = encode_texts(
@@ -46,17 +51,25 @@ def run(work: Workplace, data: Dataset, encoder: EncoderConfig) -> dict[str, flo
         tokens_per_batch=encoder.tokens_per_batch,
         max_tokens=encoder.max_tokens,
         share=(ranks.node, ranks.n_nodes),
+        journal=journal,
+        supervision=work.supervision,
     )
     ranks.barrier()
     work.worker_peak = report.peak
     if not ranks.is_first:
         return {}
-    _finish(shared, work, data, views)
-    shared.unlink()
-    work.notes.append(
-        f"{len(data.corpus):,} documents and {len(views):,} classes on {_count(devices)} in {report.dtype}, "
-        f"{report.documents_per_second:,.0f} documents/s"
-    )
+    try:
+        _finish(shared, work, data, views)
+    except TeleclassError:
+        journal.remove()  # rows that are not finite are not to be kept
+        raise
+    journal.remove()
+    done = f"{len(data.corpus):,} documents and {len(views):,} classes on {_count(devices)}"
+    if report.documents:
+        done += f" in {report.dtype}, {report.documents_per_second:,.0f} documents/s"
+    if before:
+        done += f"; {before:,} chunks were encoded before"
+    work.notes.append(done)
     return {"documents_per_second/encode": report.documents_per_second}
 
 
@@ -69,7 +82,8 @@ def check(data: Dataset, encoder: EncoderConfig) -> None:
 def encode_folder(data: Dataset, output: Path, encoder: EncoderConfig) -> str:
     """Encode a data folder without an experiment (``teleclass encode``); returns what was done, in a line."""
     work = Workplace(Artifacts(output), Ranks(), Tracker(TrackingConfig(enabled=False)), seed=0)
-    run(work, data, encoder)
+    with only_writer(output):
+        run(work, data, encoder)
     return "; ".join(work.notes)
 
 

@@ -22,6 +22,7 @@ from teleclass.model.sources import find_model
 from teleclass.model_folder import FilingSettings, save_filing
 from teleclass.runtime.console import progress
 from teleclass.runtime.devices import rank_device, share_cores
+from teleclass.runtime.disk import allocate_rows
 from teleclass.runtime.parquet import writing_rows
 from teleclass.runtime.workplace import Workplace
 
@@ -79,12 +80,7 @@ def run(
     started = time.perf_counter()
     shared = artifacts.folder / "intermediate" / ".scores.partial.npy"
     if ranks.is_first:
-        scores = np.lib.format.open_memmap(
-            shared, mode="w+", dtype=np.float32, shape=(n_documents, data.taxonomy.n_classes)
-        )
-        scores[:] = np.nan
-        scores.flush()
-        del scores
+        allocate_rows(shared, n_documents, data.taxonomy.n_classes).flush()
     ranks.barrier()
     artifacts.need_shared(shared)
     _score_share(work, data, prediction, max_tokens)
@@ -170,9 +166,7 @@ def _decode_all(
     n_labels = n_agreed = 0
     with ExitStack() as files:
         partials = {name: files.enter_context(artifacts.writing(name)) for name in OUTPUTS}
-        class_scores = np.lib.format.open_memmap(
-            partials["class_scores"], mode="w+", dtype=np.float32, shape=(len(ids), taxonomy.n_classes)
-        )
+        class_scores = allocate_rows(partials["class_scores"], len(ids), taxonomy.n_classes)
         predictions = files.enter_context(writing_rows(partials["predictions"], COLUMNS))
         submission = files.enter_context(partials["submission"].open("w", encoding="utf-8", newline=""))
         submission.write(HEADER)

@@ -7,7 +7,10 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
+
+from teleclass.runtime.pulse import activity
 
 log = logging.getLogger("teleclass")
 
@@ -57,11 +60,42 @@ def quiet_libraries() -> None:
 
 
 def progress(iterable: Iterable | None = None, *, total: int | None = None, unit: str, what: str) -> Any:
-    """A tqdm bar that appears after two seconds, on rank 0 and only where standard error is a terminal."""
+    """A tqdm bar that appears after two seconds, on rank 0 and only where standard error is a terminal.
+
+    Each of its steps counts as a sign of progress; as a context, it is a loop whose steps are to come every now and
+    then.
+    """
+    quiet = not (is_first_rank() and sys.stderr.isatty())
+    return _bar_type()(iterable, total=total, unit=f" {unit}", desc=f"  {what}", delay=2, disable=quiet, leave=False)
+
+
+@cache
+def _bar_type() -> Any:
+    """The class of bars, made when tqdm is needed."""
     from tqdm import tqdm
 
-    quiet = not (is_first_rank() and sys.stderr.isatty())
-    return tqdm(iterable, total=total, unit=f" {unit}", desc=f"  {what}", delay=2, disable=quiet, leave=False)
+    class Bar(tqdm):
+        _loop: Any = None
+
+        def __iter__(self) -> Any:
+            for one in super().__iter__():
+                activity.tick()
+                yield one
+
+        def update(self, n: float | None = 1) -> bool | None:
+            activity.tick()
+            return super().update(n)
+
+        def __enter__(self) -> Any:
+            self._loop = activity.looping()
+            self._loop.__enter__()
+            return super().__enter__()
+
+        def __exit__(self, *raised: Any) -> None:
+            self._loop.__exit__(*raised)
+            super().__exit__(*raised)
+
+    return Bar
 
 
 def duration(seconds: float) -> str:

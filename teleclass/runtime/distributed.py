@@ -11,6 +11,7 @@ from typing import Any
 
 from teleclass.runtime.exchange import gather_by_broadcasts, reduce_by_messages
 from teleclass.runtime.memory import keep_freed_memory
+from teleclass.runtime.pulse import activity
 
 CONTROL_TIMEOUT = timedelta(days=7)
 """How long ranks may wait while rank 0 works alone; NCCL's own limit would end them after 10 minutes."""
@@ -93,7 +94,8 @@ class Ranks:
         if self.world_size > 1:
             import torch.distributed as dist
 
-            dist.barrier(group=self._control)
+            with activity.waiting():
+                dist.barrier(group=self._control)
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's value, on every rank."""
@@ -102,7 +104,8 @@ class Ranks:
         import torch.distributed as dist
 
         box = [value]
-        dist.broadcast_object_list(box, src=0, group=self._control)
+        with activity.waiting():
+            dist.broadcast_object_list(box, src=0, group=self._control)
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -112,7 +115,8 @@ class Ranks:
         import torch.distributed as dist
 
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value, group=self._control)
+        with activity.waiting():
+            dist.all_gather_object(values, value, group=self._control)
         return values
 
     def begin_maximum(self, value: int) -> Callable[[], int]:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from teleclass.runtime.devices import visible_gpus
 from teleclass.runtime.processes import run_group
+
+OUTCOME = "TELECLASS_OUTCOME"
+"""Environment variable with the file that the first rank makes when the experiment has ended well."""
 
 
 def ranks_to_launch() -> int:
@@ -45,7 +51,18 @@ def launch(
         sys.executable, "-m", "deepspeed.launcher.runner", "--num_accelerators", str(n_ranks), "--master_port",
         str(_free_port()), "--no_local_rank", "--module", "teleclass", "run", *arguments,
     ]  # fmt: skip
-    return run_group(command, environment)
+    with tempfile.TemporaryDirectory(prefix="teleclass.") as folder:
+        outcome = Path(folder) / "finished"
+        status = run_group(command, environment | {OUTCOME: str(outcome)})
+        # DeepSpeed's runner ends with status 0 where the launcher that it started was killed.
+        return status or (0 if outcome.exists() else 1)
+
+
+def tell_success() -> None:
+    """Tell whoever started the launcher that the experiment ended well; for the first rank."""
+    if OUTCOME in os.environ:
+        with suppress(OSError):
+            Path(os.environ[OUTCOME]).touch()
 
 
 def _free_port() -> int:

@@ -19,6 +19,9 @@ GRACE = 45
 WAVE = 2.0
 """Seconds in which signals are one request: a launcher passes on what its whole group has been sent already."""
 
+STARTER = "TELECLASS_STARTED_BY"
+"""Environment variable with the process that started an experiment or its launcher: its id and its start."""
+
 
 class Stopped(SystemExit):
     """A signal asked this process to stop; a program that does not catch it ends with the status that shells expect."""
@@ -113,13 +116,19 @@ def run_group(command: Sequence[str], environment: Mapping[str, str] | None = No
     :class:`Stopped`.
     """
     with signals_raise():
-        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, env=as_starter(environment), start_new_session=True)
         try:
             return process.wait()
         finally:
             if process.returncode is None:
                 with undisturbed():
                     end_group(process)
+
+
+def as_starter(environment: Mapping[str, str] | None) -> dict[str, str]:
+    """An environment for processes that are to end with this one."""
+    own = os.environ if environment is None else environment
+    return {**own, STARTER: f"{os.getpid()} {process_start(os.getpid())}"}
 
 
 def end_group(process: subprocess.Popen, grace: float = GRACE) -> None:
@@ -138,6 +147,31 @@ def end_group(process: subprocess.Popen, grace: float = GRACE) -> None:
             time.sleep(0.1)
         else:
             return
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started: the boot of the machine and the clock ticks since; None for one that has ended.
+
+    A process id is given again to later processes, hence the start beside it.
+    """
+    try:
+        fields = _status(pid)
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process of this machine was stopped, by SIGSTOP or a debugger, and not continued."""
+    with suppress(OSError):
+        return _status(pid)[0] in "Tt"
+    return False
+
+
+def _status(pid: int) -> list[str]:
+    """A process's state and what follows; its name, in parentheses before that, may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _is_alive(group: int) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from teleclass.runtime.console import duration, log
 from teleclass.runtime.table import Table, print_table
-from teleclass.runtime.workplace import PhaseTiming
+from teleclass.runtime.tracking import shown_uri
+from teleclass.runtime.workplace import PhaseTiming, Workplace
 
 SHOWN = ("label/example_f1", "test/example_f1", "test/precision_at_1", "test/mrr", "test/path_consistency")
 """The main metrics, by their MLflow names."""
@@ -36,6 +37,16 @@ def log_table(table: Table) -> None:
     """Print a table where the log goes: standard error, on the first rank."""
     if log.isEnabledFor(logging.INFO):
         print_table(table, sys.stderr, "  ")
+
+
+def say_goodbye(work: Workplace, metrics: dict[str, float], total: float) -> None:
+    """The last words of an experiment: its phases, its main metrics, and where its results are."""
+    log_table(phase_table(work.timings, total))
+    lines = [*metric_lines(metrics), f"finished in {duration(total)}; results in {work.artifacts.folder}/, labels in "
+             f"{work.artifacts.path('submission')}"]  # fmt: skip
+    if work.tracker.run_id and work.tracker.journal is None:
+        lines.append(f"MLflow run {work.tracker.run_id} in {shown_uri()}; look at it with: teleclass ui")
+    log.info("%s", "\n".join(lines))
 
 
 def _share(seconds: float, total: float) -> str:

@@ -9,6 +9,7 @@ from teleclass.runtime.artifacts import Artifacts
 from teleclass.runtime.distributed import Ranks
 from teleclass.runtime.llm import LanguageModel, LlmConfig
 from teleclass.runtime.memory import MemoryPeak
+from teleclass.runtime.standstill import SupervisionConfig
 from teleclass.runtime.tracking import Tracker
 
 
@@ -33,6 +34,7 @@ class Workplace:
     is_reusable : set to False by a phase whose result a second attempt could improve, as where a server failed.
     timings : the phases that are behind us, in order.
     lineage : the running phase's fingerprint without its layout; what it left unfinished is of use if this is the same.
+    supervision : when workers are given up.
     """
 
     artifacts: Artifacts
@@ -45,6 +47,7 @@ class Workplace:
     is_reusable: bool = True
     timings: list[PhaseTiming] = field(default_factory=list)
     lineage: str = ""
+    supervision: SupervisionConfig = field(default_factory=SupervisionConfig)
 
     _language_model: LanguageModel | None = None
 

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from teleclass.runtime.processes import process_start
+
 PARENT_VARIABLE = "TELECLASS_PARENT_RUN"
 """The environment variable that makes a run the child of another."""
 
 
 def owner_tags() -> dict[str, str]:
     """Tags that name this process: the machine, the process id, and when that process started."""
-    return {"host": platform.node(), "pid": str(os.getpid()), "process_start": _start_of(os.getpid()) or "unknown"}
+    return {"host": platform.node(), "pid": str(os.getpid()), "process_start": process_start(os.getpid()) or "unknown"}
 
 
 def mlflow_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -32,30 +34,15 @@ def mlflow_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process that these tags name ran on this machine and is no more.
-
-    A process id is given again to later processes, hence the comparison of starts.
-    """
+    """Whether the process that these tags name ran on this machine and is no more."""
     if tags.get("host") != platform.node() or not tags.get("pid", "").isdigit():
         return False
-    return _start_of(int(tags["pid"])) != tags.get("process_start")
+    return process_start(int(tags["pid"])) != tags.get("process_start")
 
 
 def is_alive(tags: Mapping[str, str]) -> bool:
     """Whether the process that these tags name runs on this machine."""
     return tags.get("host") == platform.node() and not is_gone(tags)
-
-
-def _start_of(pid: int) -> str | None:
-    """When a process started: the boot of the machine and the clock ticks since; None for no process."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
-    # The name, in parentheses, may hold spaces; the state is the first field after it, and Z has ended.
-    fields = status.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
 
 
 def _user() -> str:

@@ -92,12 +92,21 @@ def best_first(runs: Sequence[RunRecord], metric: str) -> list[RunRecord]:
     return sorted(runs, key=lambda run: (metric not in run.metrics, sign * run.metrics.get(metric, 0.0)))
 
 
-def end_leftovers() -> list[RunRecord]:
-    """End, as KILLED, the runs that say RUNNING and whose process on this machine is gone; returns them."""
+def end_leftovers(experiment: str = "") -> list[RunRecord]:
+    """End, as KILLED, the runs that say RUNNING and whose process on this machine is gone; returns them.
+
+    Parameters
+    ----------
+    experiment : the MLflow experiment whose runs are meant; every one's when empty.
+    """
     if not has_store():
         return []
     client = open_store()
-    running = _search(client, _experiments(client), words="attributes.status = 'RUNNING'")
+    searched = _experiments(client)
+    if experiment:
+        found = client.get_experiment_by_name(experiment)
+        searched = [found.experiment_id] if found is not None else []
+    running = _search(client, searched, words="attributes.status = 'RUNNING'") if searched else []
     left = [run for run in map(_record, running) if run.is_left]
     for run in left:
         client.set_terminated(run.run_id, "KILLED")

@@ -16,7 +16,7 @@ from teleclass.runtime.tracking.config import TrackingConfig
 from teleclass.runtime.tracking.entries import Entry, send
 from teleclass.runtime.tracking.monitor import NodeMonitor, start_monitor
 from teleclass.runtime.tracking.owner import mlflow_tags, owner_tags
-from teleclass.runtime.tracking.store import experiment_id, is_server, open_store, shown_uri
+from teleclass.runtime.tracking.store import experiment_id, has_store, is_server, open_store, shown_uri
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,20 @@ class Tracker:
             self._has_waited = True
         self._log({"kind": "params", "params": {name: str(value) for name, value in params.items()},
                    "tags": dict(tags)})  # fmt: skip
+
+    def end_leftovers(self) -> None:
+        """End, as KILLED, the runs of this experiment that a process of this machine left when it was killed."""
+        if not self.config.enabled or not has_store():
+            return
+        from teleclass.runtime.tracking.runs import end_leftovers
+
+        try:
+            left = safe.within(safe.OPEN_SECONDS, end_leftovers, self.config.experiment)
+        except Exception:
+            return  # the start of this run meets the same store, and tells of it
+        for run in left:
+            log.info("  run %s %s was left RUNNING by a process that is gone: ended as KILLED", run.run_id[:8],
+                     run.name)  # fmt: skip
 
     def watch_node(self, run_id: str | None, node: int, n_nodes: int) -> None:
         """Sample this machine into a run until :meth:`end`; the first rank of each machine calls this.

@@ -1,0 +1,214 @@
+"""Experiments that are killed: started by a fork of a loaded process, watched, and run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import write_course_layout
+from experiments import FP32, clean_environment, mlflow_runs, options, processes_in, write_ds_config
+from faults.twins import CHILD
+
+from teleclass.config import PHASE_NAMES
+from teleclass.runtime.processes import process_start
+
+ZYGOTE = Path(__file__).parent / "zygote.py"
+CARRIED = (CHILD["TAKEN_OUT"],)
+"""Variables of the test that its experiments see."""
+
+
+class Zygote:
+    """Forks experiments."""
+
+    def __init__(self) -> None:
+        environment = clean_environment(OMP_NUM_THREADS="1")
+        for name in CARRIED:
+            environment.pop(name, None)
+        self._process = subprocess.Popen(
+            [sys.executable, str(ZYGOTE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+        )
+        assert self._answer() == "ready"
+
+    def fork(self, cwd: Path, arguments: list[str], stderr: Path, **environment: str) -> Fork:
+        for name in CARRIED:
+            both = filter(None, [environment.get(name), os.environ.get(name)])
+            environment[name] = ";".join(both)
+        order = {"cwd": str(cwd), "arguments": arguments, "stderr": str(stderr), "environment": environment}
+        return Fork(self, int(self._ask(order)), stderr)
+
+    def status(self, pid: int) -> int:
+        """The exit status of one that has ended; negative for a signal's number."""
+        return int(self._ask({"wait": pid}))
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def _ask(self, order: dict) -> str:
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> str:
+        return self._process.stdout.readline().strip()
+
+
+@dataclass
+class Fork:
+    """A process that the zygote forked."""
+
+    zygote: Zygote
+    pid: int
+    stderr: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def is_alive(self) -> bool:
+        return process_start(self.pid) is not None
+
+    def wait(self, timeout: float = 120) -> int:
+        deadline = time.monotonic() + timeout
+        while self.is_alive():
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                raise AssertionError(f"still running after {timeout} s: {self.text()}")
+            time.sleep(0.02)
+        return self.zygote.status(self.pid)
+
+    def text(self) -> str:
+        return self.stderr.read_text("utf-8", "replace") if self.stderr.exists() else ""
+
+    def wait_for(self, line: str, timeout: float = 120) -> None:
+        """Wait until it has printed a line that begins so."""
+        deadline = time.monotonic() + timeout
+        while not any(one.startswith(line) for one in self.text().splitlines()):
+            assert self.is_alive(), self.text()
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.02)
+
+
+@dataclass
+class Bench:
+    """A folder of the seven-class data set in which experiments of so many ranks are run and killed.
+
+    ``expected`` are the results of the experiment that nobody disturbed, which is in ``whole``.
+    """
+
+    zygote: Zygote
+    cwd: Path
+    model: Path
+    ranks: int
+    expected: tuple[bytes, bytes] = (b"", b"")
+    count: int = 0
+
+    @property
+    def whole(self) -> Path:
+        return self.cwd / "whole"
+
+    @classmethod
+    def made(cls, zygote: Zygote, cwd: Path, model: Path, ranks: int) -> Bench:
+        write_course_layout(cwd / "data")
+        write_ds_config(cwd / "ds.json", 4 // ranks, **FP32)
+        bench = cls(zygote, cwd, model, ranks)
+        statuses, text = bench.run(bench.whole)
+        assert statuses == [0] * ranks, text
+        bench.expected = bench.results(bench.whole)
+        return bench
+
+    def arguments(self, output: Path, *more: str) -> list[str]:
+        words = options(self.cwd / "data", self.model, output, "--deepspeed_config", str(self.cwd / "ds.json"))
+        words[words.index("cpu")] = ",".join(["cpu"] * self.ranks)
+        return [*words, "--tracking.model=false", "--tracking.system_metrics=false", *more]
+
+    def start(self, output: Path, *more: str, kill: str = "", environment: dict[str, str] | None = None) -> list[Fork]:
+        """Start the ranks of an experiment; ``kill`` as sitecustomize's ``arm`` takes it."""
+        self.count += 1
+        environment = dict(environment or {}) | ({CHILD["KILL"]: kill} if kill else {})
+        if self.ranks > 1:
+            environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+            environment |= {"WORLD_SIZE": str(self.ranks), "LOCAL_SIZE": str(self.ranks)}
+        forks = []
+        for rank in range(self.ranks):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if self.ranks > 1 else {}
+            stderr = self.cwd / f"stderr_{self.count}_{rank}"
+            forks.append(self.zygote.fork(self.cwd, self.arguments(output, *more), stderr, **environment, **own))
+        return forks
+
+    def run(self, output: Path, *more: str, kill: str = "") -> tuple[list[int], str]:
+        """Run an experiment to its end; returns the ranks' statuses and what they printed."""
+        forks = self.start(output, *more, kill=kill)
+        statuses = [fork.wait() for fork in forks]
+        return statuses, "\n".join(fork.text() for fork in forks)
+
+    def copied(self, name: str, phase: str) -> Path:
+        """A copy of the undisturbed output in which a phase is still to do."""
+        output = self.cwd / name
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(self.whole, output)
+        (output / "intermediate" / "completed" / f"{phase}.json").unlink()
+        if PHASE_NAMES.index(phase) <= PHASE_NAMES.index("predict"):
+            (output / "submission.csv").unlink()
+        return output
+
+    def left(self, seconds: float = 5) -> list[str]:
+        """Processes that still work in this folder after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while (found := processes_in(self.cwd)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def results(self, output: Path) -> tuple[bytes, bytes]:
+        """The submission and the scores behind it, byte for byte."""
+        return (output / "submission.csv").read_bytes(), (output / "intermediate" / "class_scores.npy").read_bytes()
+
+    def statuses(self) -> list[str]:
+        """What MLflow says of the runs here, oldest first."""
+        return [run.info.status for run in mlflow_runs(self.cwd)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(true, seconds: float) -> float:
+    """Wait until something is so; returns the seconds that it took.
+
+    Raises
+    ------
+    AssertionError : it is not after so many seconds.
+    """
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def below(pid: int) -> list[int]:
+    """Child processes of the main thread of one."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A folder on a disk of that size, as ``tmpfs`` takes it; the test is skipped where none can be had."""
+    folder.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("a small disk needs the right to mount one")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
