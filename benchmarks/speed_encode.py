@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.util import Finalize
@@ -16,6 +15,7 @@ import numpy as np
 from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, cpu_seconds, in_turn, ratio
 from benchmarks.speed_data import Documents
 from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
+from teleclass.model.encoding import EncodingReport
 from teleclass.runtime.devices import set_up_torch
 
 EQUALITY = "the same vectors as the defaults"
@@ -63,7 +63,7 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.comparisons += comparisons(outcomes)
     section.remarks += [
         f"Pools: {sizes.pools} documents a round of ours, a third of that of sentence-transformers'. Starting workers "
-        "and loading models is left out: of ours by taking off what a run on empty texts costs, in each round.",
+        "and loading models is left out.",
         "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts.",
     ]
     if len(os.sched_getaffinity(0)) < 2:
@@ -174,28 +174,22 @@ def own(texts: list[str], model: Path) -> Measure:
 def own_workers(texts: list[str], model: Path, workers: int) -> Measure:
     """Our worker processes, started anew every round as every run of the program does, without what starting costs."""
     set_up_torch()
-    # As many chunks as workers, for every worker to be started; an empty text has two tokens.
-    empty = [""] * (1 + SMALLEST_CHUNK * (workers - 1))
 
     def encode() -> Work:
-        start = _encode_by_workers(empty, model, workers)[1]
-        vectors, cpu, seconds = _encode_by_workers(texts, model, workers)
-        return Work(len(vectors), cpu_seconds=max(cpu - start, 1e-9), wall_seconds=seconds)
+        report = _encode_by_workers(texts, model, workers)[1]
+        return Work(report.documents, cpu_seconds=report.cpu_seconds, wall_seconds=report.seconds)
 
     return encode
 
 
-def _encode_by_workers(texts: list[str], model: Path, workers: int) -> tuple[np.ndarray, float, float]:
-    """Vectors, CPU seconds with loading, and wall seconds without."""
+def _encode_by_workers(texts: list[str], model: Path, workers: int) -> tuple[np.ndarray, EncodingReport]:
     from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.npy"
         create_rows(file, len(texts), embedding_dimension(model))
-        before, started = cpu_seconds(), time.perf_counter()
         report = encode_texts(texts, file, model, ["cpu"] * workers)
-        seconds = min(report.seconds, time.perf_counter() - started)
-        return np.load(file), cpu_seconds() - before, seconds
+        return np.load(file), report
 
 
 def _load_peer(model: Path, dtype: str) -> Any:

@@ -28,10 +28,18 @@ from teleclass.runtime.standstill import DEADLINES, Standstill, SupervisionConfi
 
 @dataclass(frozen=True)
 class EncodingReport:
-    """What an encoding run did: documents, seconds of computing and in all, the workers' highest memory peak."""
+    """What an encoding run did.
+
+    Attributes
+    ----------
+    seconds : of wall time, from the first worker that had its model loaded to the last vector.
+    cpu_seconds : of this process and of its workers, starting them and loading models left out.
+    peak : the workers' highest.
+    """
 
     documents: int
     seconds: float
+    cpu_seconds: float
     dtype: str
     peak: MemoryPeak
 
@@ -86,7 +94,7 @@ def encode_texts(
     chunks = list(enumerate(chunks_of(texts)))[share[0] :: share[1]]
     mine = [(number, chunk) for number, chunk in chunks if number not in done]
     if not mine:  # more machines than chunks, or all were written before
-        return EncodingReport(0, 0.0, "", MemoryPeak(0.0, 0.0))
+        return EncodingReport(0, 0.0, 0.0, "", MemoryPeak(0.0, 0.0))
     devices = list(devices)[: len(mine)]
     workers: list[Any] = []
     steps = context.RawArray("Q", len(devices))
@@ -107,7 +115,7 @@ def encode_texts(
         workers.append(worker)
     try:
         guard = _Guard(workers, devices, steps, supervision)
-        peaks, seconds, dtypes = _supervise(guard, mine, texts, tasks, results, journal)
+        peaks, seconds, cpu_seconds, dtypes = _supervise(guard, mine, texts, tasks, results, journal)
     finally:
         for worker in workers:
             worker.kill()  # one that was stopped would not hear of SIGTERM
@@ -116,6 +124,7 @@ def encode_texts(
     return EncodingReport(
         documents=sum(len(chunk) for _, chunk in mine),
         seconds=seconds or time.perf_counter() - started,
+        cpu_seconds=cpu_seconds,
         dtype=" and ".join(sorted(dtypes)),
         peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks), sum(p.halvings for p in peaks)),
     )
@@ -166,8 +175,13 @@ def _supervise(
     tasks: Any,
     results: Any,
     journal: ShardJournal | None,
-) -> tuple[list[MemoryPeak], float, set[str]]:
-    """Feed the workers until every chunk is written; returns memory peaks, seconds of computing, and formats used."""
+) -> tuple[list[MemoryPeak], float, float, set[str]]:
+    """Feed the workers until every chunk is written.
+
+    Returns
+    -------
+    Memory peaks, seconds of computing by wall and by CPU, and formats used.
+    """
     waiting = iter(chunks)
     workers = guard.workers
     ahead = 2 * len(workers)
@@ -178,7 +192,7 @@ def _supervise(
             tasks.put((number, chunk, [texts[row] for row in chunk]))
 
     feed(ahead)
-    first = None
+    first, cpu_first, cpu_seconds = None, 0.0, 0.0
     peaks: list[MemoryPeak] = []
     dtypes: set[str] = set()
     left = sum(sizes.values())
@@ -190,7 +204,8 @@ def _supervise(
                 guard.check()
                 continue
             if kind == "ready":
-                first = first or time.perf_counter()
+                if first is None:
+                    first, cpu_first = time.perf_counter(), time.process_time()
                 dtypes.add(value)
             elif kind == "failed":
                 raise WorkerError(f"an encoder worker failed: {value}")
@@ -206,8 +221,9 @@ def _supervise(
                         tasks.put(None)
                     seconds = time.perf_counter() - (first or time.perf_counter())
             else:
-                peaks.append(value)
-    return peaks, seconds, dtypes
+                peaks.append(value[0])
+                cpu_seconds += value[1]
+    return peaks, seconds, cpu_seconds + time.process_time() - cpu_first, dtypes
 
 
 class _Guard:
@@ -255,6 +271,7 @@ def _work(settings: _Settings, tasks: Any, results: Any, steps: Any) -> None:
         dtype = str(inference_dtype(settings.device)).removeprefix("torch.")
         encoder = SentenceEncoder(settings.model, settings.device, dtype, settings.max_tokens)
         out = np.load(settings.out, mmap_mode="r+")
+        loaded = time.process_time()
         results.put(("ready", dtype))
         given = ((number, rows, encoder.tokenize(texts)) for number, rows, texts in iter(tasks.get, None))
         for number, rows, tokens in ahead(given):
@@ -263,6 +280,6 @@ def _work(settings: _Settings, tasks: Any, results: Any, steps: Any) -> None:
                 steps[settings.place] += 1
             results.put(("rows", number))
         out.flush()
-        results.put(("peak", peak()))
+        results.put(("peak", (peak(), time.process_time() - loaded)))
     except Exception as error:
         results.put(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))
