@@ -166,7 +166,7 @@ def bench_of_one(zygote, tmp_path_factory, tiny_model):
     """A folder with an undisturbed experiment of one process, see :class:`faults.harness.Bench`."""
     from faults.harness import Bench
 
-    return Bench.made(zygote, tmp_path_factory.mktemp("bench_one"), tiny_model, 1)
+    return Bench.of_seven_classes(zygote, tmp_path_factory.mktemp("bench_one"), tiny_model, 1)
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +174,7 @@ def bench_of_two(zygote, tmp_path_factory, tiny_model):
     """The same of two ranks."""
     from faults.harness import Bench
 
-    return Bench.made(zygote, tmp_path_factory.mktemp("bench_two"), tiny_model, 2)
+    return Bench.of_seven_classes(zygote, tmp_path_factory.mktemp("bench_two"), tiny_model, 2)
 
 
 @pytest.fixture(scope="session")
@@ -184,7 +184,8 @@ def one_process(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> F
     data = write_course_layout(folder / "data")
     ds_file = write_ds_config(folder / "ds_one.json", 4, **FP32)
     arguments = options(data, tiny_model, folder / "one", "--deepspeed_config", str(ds_file))
-    return Finished(folder, folder / "one", arguments, run([sys.executable, SCRIPT, *arguments], folder))
+    process = run([sys.executable, SCRIPT, *arguments], folder, TORCH_EXTENSIONS_DIR=str(folder / "compiled"))
+    return Finished(folder, folder / "one", arguments, process)
 
 
 @pytest.fixture(scope="session")

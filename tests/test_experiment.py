@@ -65,6 +65,10 @@ def test_one_process_ends_well_and_says_where_the_results_are(one_process):
     assert not [line for line in lines if "Warning" in line or "Traceback" in line]
 
 
+def test_no_operator_is_compiled_whose_lock_a_kill_could_leave(one_process):
+    assert not (one_process.cwd / "compiled").exists()
+
+
 def test_the_submission_holds_the_files_ids_and_closed_sets_of_class_ids(one_process):
     lines = (one_process.output / "submission.csv").read_text().splitlines()
     assert lines[0] == "id,labels"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_course_layout
-from experiments import FP32, clean_environment, mlflow_runs, options, processes_in, write_ds_config
+from experiments import FP32, clean_environment, mlflow_runs, processes_in, write_ds_config
 from faults.twins import CHILD
 
 from teleclass.config import PHASE_NAMES
@@ -99,14 +99,15 @@ class Fork:
 
 @dataclass
 class Bench:
-    """A folder of the seven-class data set in which experiments of so many ranks are run and killed.
+    """A folder in which experiments of so many ranks are run and killed.
 
-    ``expected`` are the results of the experiment that nobody disturbed, which is in ``whole``.
+    ``options`` are their options but for the output folder and the devices. ``expected`` are the results of the
+    experiment that nobody disturbed, which is in ``whole``.
     """
 
     zygote: Zygote
     cwd: Path
-    model: Path
+    options: list[str]
     ranks: int
     expected: tuple[bytes, bytes] = (b"", b"")
     count: int = 0
@@ -116,19 +117,28 @@ class Bench:
         return self.cwd / "whole"
 
     @classmethod
-    def made(cls, zygote: Zygote, cwd: Path, model: Path, ranks: int) -> Bench:
+    def of_seven_classes(cls, zygote: Zygote, cwd: Path, model: Path, ranks: int) -> Bench:
         write_course_layout(cwd / "data")
         write_ds_config(cwd / "ds.json", 4 // ranks, **FP32)
-        bench = cls(zygote, cwd, model, ranks)
-        statuses, text = bench.run(bench.whole)
-        assert statuses == [0] * ranks, text
-        bench.expected = bench.results(bench.whole)
-        return bench
+        words = ["--data_dir", str(cwd / "data"), "--encoder.model", str(model), "--training.model", str(model)]
+        return cls(zygote, cwd, [*words, "--deepspeed_config", str(cwd / "ds.json")], ranks).disturbed_by_nobody()
+
+    @classmethod
+    def of_the_sample(cls, zygote: Zygote, cwd: Path, ranks: int) -> Bench:
+        """What a user types first, but for the number of steps; a checkpoint every three seconds."""
+        words = ["--training.max_steps=24", "--training.checkpoint_minutes=0.05"]
+        return cls(zygote, cwd, words, ranks).disturbed_by_nobody()
+
+    def disturbed_by_nobody(self) -> Bench:
+        statuses, text = self.run(self.whole)
+        assert statuses == [0] * self.ranks, text
+        self.expected = self.results(self.whole)
+        return self
 
     def arguments(self, output: Path, *more: str) -> list[str]:
-        words = options(self.cwd / "data", self.model, output, "--deepspeed_config", str(self.cwd / "ds.json"))
-        words[words.index("cpu")] = ",".join(["cpu"] * self.ranks)
-        return [*words, "--tracking.model=false", "--tracking.system_metrics=false", *more]
+        words = ["--preset", "offline", "--encoder.devices", ",".join(["cpu"] * self.ranks)]
+        words += ["--tracking.model=false", "--tracking.system_metrics=false", "--output_dir", str(output)]
+        return [*self.options, *words, *more]
 
     def start(self, output: Path, *more: str, kill: str = "", environment: dict[str, str] | None = None) -> list[Fork]:
         """Start the ranks of an experiment; ``kill`` as sitecustomize's ``arm`` takes it."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
+from faults.harness import Bench
 
 from teleclass.config import PHASE_NAMES
 
@@ -19,17 +22,17 @@ IN_CI = [
 """(ranks, kill): which rank is killed, in which phase, at which moment, by which signal."""
 
 MOMENTS = {
-    "encode": ("start", "0.8", "before_1", "after_1"),
-    "label": ("start", "0.1", "before_2", "after_3", "marker"),
+    "encode": ("start", "3", "6", "before_1", "after_1"),
+    "label": ("start", "0.2", "before_2", "after_3", "marker"),
     "augment": ("start", "before_1", "after_2"),
     "expand": ("start", "after_1", "marker"),
-    "train": ("start", "0.3", "before_1", "after_1", "after_2", "marker"),
-    "predict": ("start", "before_1", "after_2", "before_4", "after_5"),
+    "train": ("start", "4", "8", "before_1", "after_1", "after_2", "marker"),
+    "predict": ("start", "1.5", "before_1", "after_2", "before_4", "after_5"),
     "evaluate": ("start", "before_2", "after_4", "marker"),
 }
 SIGNALS = (9, 15, 2)
 
-LONG = [
+ON_THE_SAMPLE = [
     (1, f"0 {phase} {moment} {SIGNALS[number % 3]}")
     for phase in PHASE_NAMES
     for number, moment in enumerate(MOMENTS[phase])
@@ -40,8 +43,14 @@ LONG = [
 ]
 
 
+@pytest.fixture(scope="module")
+def of_the_sample(zygote, tmp_path_factory):
+    """Undisturbed experiments on the embedded sample by their number of ranks, each run when it is first asked for."""
+    return functools.cache(lambda ranks: Bench.of_the_sample(zygote, tmp_path_factory.mktemp(f"sample_{ranks}"), ranks))
+
+
 def check_kill(bench, kill):
-    """Kill an experiment and run it again."""
+    """Kill an experiment, run it again, and compare what it leaves with what the undisturbed one left."""
     phase = kill.split()[1]
     output = bench.copied("killed", phase)
     statuses, text = bench.run(output, kill=kill)
@@ -63,9 +72,9 @@ def test_after_a_kill_the_same_command_ends_with_the_same_submission(request, ra
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("ranks", "kill"), LONG)
-def test_after_any_kill_the_same_command_ends_with_the_same_submission(request, ranks, kill):
-    check_kill(request.getfixturevalue({1: "bench_of_one", 2: "bench_of_two"}[ranks]), kill)
+@pytest.mark.parametrize(("ranks", "kill"), ON_THE_SAMPLE)
+def test_after_any_kill_the_same_command_ends_with_the_same_submission_on_the_sample(of_the_sample, ranks, kill):
+    check_kill(of_the_sample(ranks), kill)
 
 
 @pytest.mark.twin("teleclass.pipeline:Tracker.end_leftovers")
