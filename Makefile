@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Tests that run at once: files are shared out whole, as theirs share experiments.
+JOBS ?= 2
 FILES := setup.cfg pyproject.toml constraints.txt
 
 .PHONY: run test faults bench env lint clean
@@ -13,7 +15,7 @@ run: $(VENV)/.run-ready
 	$(BIN)/python run_experiment.py $(ARGS)
 
 test: $(VENV)/.test-ready lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 faults: $(VENV)/.test-ready
 	$(BIN)/python -m pytest -m faults --timeout 1800 $(ARGS)

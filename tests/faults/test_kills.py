@@ -27,7 +27,7 @@ MOMENTS = {
     "augment": ("start", "before_1", "after_2"),
     "expand": ("start", "after_1", "marker"),
     "train": ("start", "4", "8", "before_1", "after_1", "after_2", "marker"),
-    "predict": ("start", "1.5", "before_1", "after_2", "before_4", "after_5"),
+    "predict": ("start", "0.3", "before_1", "after_2", "before_4", "after_5"),
     "evaluate": ("start", "before_2", "after_4", "marker"),
 }
 SIGNALS = (9, 15, 2)
