@@ -19,7 +19,7 @@ DOCUMENT_ROW = 300  # ids, label sets and paths of a document in a table
 CLASS_VECTORS = 8  # of a class in the label model, in all its forms
 REPORT = 5_000_000
 BYTES_A_WEIGHT = {"float16": 2, "bfloat16": 2, "float64": 8}
-CHECKPOINT_WEIGHT = 14  # bytes of a weight in a checkpoint: 16 bits, and in fp32 itself and two moments
+CHECKPOINT_WEIGHT = 16  # bytes of a weight in a checkpoint in fp32: itself twice and two moments; 14 in 16 bits
 CHECKPOINTS = 3  # two that are kept and the one that is being written
 
 
