@@ -161,6 +161,9 @@ def parse_arguments(arguments: Sequence[str] | None = None, program: str | None 
     arguments = _spell_out_switches(_without_local_rank(arguments))
     try:
         parsed = parser.parse_args(arguments)
+        for name, value in parsed.items():
+            if value is None and name != "config":  # YAML's way to write nothing, which fits any type here
+                raise ValueError(f"{name} has no value; give one, or leave the option out")
         built = parser.instantiate_classes(parsed)
     except (argparse.ArgumentError, ValueError, TypeError) as error:
         raise TeleclassError(_one_line(str(error), parser)) from None

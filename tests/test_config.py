@@ -95,6 +95,17 @@ def test_a_switch_alone_means_true():
     assert not parse_arguments(["--decoding.stop_at_inner", "false"]).decoding.stop_at_inner
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [("preset: offline\nseed:\n", "seed"), ("seed: 1\ntraining:\n", "training"), ("llm: {model: }\n", "llm.model")],
+)
+def test_an_option_without_a_value_in_a_file_is_named(tmp_path, content, name):
+    """As a file has it that was cut after a colon."""
+    (tmp_path / "cut.yaml").write_text(content)
+    with pytest.raises(TeleclassError, match=f"^{name} has no value; give one, or leave the option out"):
+        parse_arguments(["--config", str(tmp_path / "cut.yaml")])
+
+
 def test_the_saved_configuration_reads_back_the_same(tmp_path):
     config = parse_arguments(["--data_dir", "d", "--decoding.labels_per_document", "2.5", "--training.epochs", "4"])
     file = tmp_path / "config.yaml"
