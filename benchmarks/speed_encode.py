@@ -52,12 +52,6 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(DEFAULT, partial(sentence_transformer, few, model, "")),
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
-        ],
-        rounds,
-    )
-    # By themselves: with four more processes of torch waiting, two workers that start anew cost 3 to 8 % more.
-    outcomes |= in_turn(
-        [
             Method(PEER_POOL, partial(peer_pool, many[: len(many) // 3], model), 2),
             Method(OWN_WORKER, partial(own_workers, many, model, 1), 1),
             Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
