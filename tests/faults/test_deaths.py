@@ -57,7 +57,7 @@ def test_a_dead_rank_ends_the_other_in_ten_seconds_with_a_line_that_names_it(ben
 def test_a_stopped_rank_is_noticed_at_the_deadline_and_ended_with_the_other(bench_of_two, lost):
     _, forks = training(bench_of_two, "--supervision.stopped_after", "3")
     os.kill(forks[lost].pid, signal.SIGSTOP)
-    ends(forks, 3 + 10)
+    ends(forks, 3 + 5)
     (line,) = [one for one in forks[1 - lost].text().splitlines() if one.startswith("error: ")]
     assert line.startswith(LOST.format(lost))
     assert "has given no sign of life for" in line
