@@ -117,7 +117,6 @@ def last_step(said: str) -> int:
     return int(re.search(r"goes on after step (\d+) of 20", said)[1])
 
 
-@pytest.mark.twin("teleclass.model.training_state:_set_draws")
 def test_killed_in_the_middle_of_an_epoch_and_in_self_training_the_weights_are_the_same(every_bench):
     every_bench.untrained("killed")
     for save in (8, 10):  # in the second epoch, and then in the round of self-training
@@ -170,7 +169,6 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(two_ranks):
     assert two_ranks.weights("full") == two_ranks.weights("whole")
 
 
-@pytest.mark.twin("teleclass.runtime.checkpoints:file_digest=lambda _: ''")
 def test_a_checkpoint_that_is_cut_or_changed_anywhere_is_passed_over(two_ranks, tmp_path):
     folder = two_ranks.untrained("spoilt")
     two_ranks.run("spoilt", "0 8 1 SIGKILL")
