@@ -1,5 +1,6 @@
 # make run: the experiment on the embedded sample; make test: the tests; make faults: the long fault tests;
-# make bench: speed beside what else one would take. Each makes the environment first.
+# make twins: the fault tests with their protections taken out, which have to fail; make bench: speed beside what else
+# one would take. Each makes the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ ARGS ?=
 JOBS ?= 2
 FILES := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: run test faults bench env lint clean
+.PHONY: run test faults twins bench env lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.run-ready
@@ -19,6 +20,9 @@ test: $(VENV)/.test-ready lint
 
 faults: $(VENV)/.test-ready
 	$(BIN)/python -m pytest -m faults --timeout 1800 $(ARGS)
+
+twins: $(VENV)/.test-ready
+	$(BIN)/python -m pytest -m '' --timeout 1800 --prove-faults $(ARGS)
 
 bench: $(VENV)/.test-ready
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -78,6 +78,7 @@ def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_t
 
 
 @pytest.mark.faults
+@pytest.mark.twin("teleclass.runtime.supervision:Supervisor._look")
 def test_an_error_of_another_rank_is_told_with_its_words(bench_of_two):
     """Rank 1 fails by itself, with a traceback in its own log."""
     output = bench_of_two.copied("failing", "train")

@@ -59,6 +59,7 @@ def test_a_data_folder_is_read_refused_with_file_and_line_or_mended(tmp_path, am
 
 
 @amounts
+@pytest.mark.twin("faults.fuzzing:read_ds_config=read_json")
 def test_a_deepspeed_file_is_read_or_refused_by_name(tmp_path, amount):
     file = tmp_path / "ds.json"
     strategy = st.one_of(mutated(DS_CONFIG), other_values(DS_CONFIG), other_values(DS_CONFIG))
@@ -66,12 +67,14 @@ def test_a_deepspeed_file_is_read_or_refused_by_name(tmp_path, amount):
 
 
 @amounts
+@pytest.mark.twin("teleclass.config:TeleclassError=ValueError")
 def test_a_file_of_options_is_read_or_refused_in_one_line(tmp_path, amount):
     file = tmp_path / "options.yaml"
     fuzz(amount["options"], mutated(OPTIONS.encode()), lambda content, seen: check_options(file, content, seen))
 
 
 @amounts
+@pytest.mark.twin("teleclass.data.documents:lines=read_lines", "teleclass.data.documents:InputError=ValueError")
 def test_documents_to_predict_are_read_or_refused_by_name(tmp_path, amount):
     strategy = st.sampled_from(list(document_files().items())).flatmap(
         lambda kind: st.tuples(st.just(kind[0]), mutated(kind[1]))

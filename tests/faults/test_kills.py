@@ -21,6 +21,12 @@ IN_CI = [
 ]
 """(ranks, kill): which rank is killed, in which phase, at which moment, by which signal."""
 
+CLOSING = pytest.mark.twin(
+    "teleclass.pipeline:Tracker.end_leftovers", "teleclass.pipeline:signals_raise=signals_end_at_once",
+    "teleclass.model.training:signals_wait=signals_end_at_once", "teleclass.runtime.supervision:Supervisor._look",
+)  # fmt: skip
+"""What closes a run that is killed: by itself, by the other rank, or by the next start."""
+
 MOMENTS = {
     "encode": ("start", "3", "6", "before_1", "after_1"),
     "label": ("start", "0.2", "before_2", "after_3", "marker"),
@@ -66,11 +72,13 @@ def check_kill(bench, kill):
     assert not list(output.rglob("*.partial*")), "what the killed run left is cleaned up"
 
 
+@CLOSING
 @pytest.mark.parametrize(("ranks", "kill"), IN_CI)
 def test_after_a_kill_the_same_command_ends_with_the_same_submission(request, ranks, kill):
     check_kill(request.getfixturevalue({1: "bench_of_one", 2: "bench_of_two"}[ranks]), kill)
 
 
+@CLOSING
 @pytest.mark.faults
 @pytest.mark.parametrize(("ranks", "kill"), ON_THE_SAMPLE)
 def test_after_any_kill_the_same_command_ends_with_the_same_submission_on_the_sample(of_the_sample, ranks, kill):

@@ -64,6 +64,7 @@ def test_nothing_is_left_five_seconds_after_the_launcher_died(bench_of_two, kill
 
 
 @pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.twin("teleclass.runtime.supervision:Supervisor._look")
 def test_a_rank_that_is_killed_ends_the_launcher_with_a_line(bench_of_two, rank):
     _, process, stderr, found = launched(bench_of_two)
     started = time.monotonic()

@@ -117,6 +117,7 @@ def last_step(said: str) -> int:
     return int(re.search(r"goes on after step (\d+) of 20", said)[1])
 
 
+@pytest.mark.twin("teleclass.model.training_state:_set_draws")
 def test_killed_in_the_middle_of_an_epoch_and_in_self_training_the_weights_are_the_same(every_bench):
     every_bench.untrained("killed")
     for save in (8, 10):  # in the second epoch, and then in the round of self-training
@@ -127,6 +128,7 @@ def test_killed_in_the_middle_of_an_epoch_and_in_self_training_the_weights_are_t
     assert processes_in(every_bench.cwd) == []
 
 
+@pytest.mark.twin("teleclass.model.training:signals_wait=signals_break_off")
 @pytest.mark.parametrize("deed", ["SIGTERM", "group"])
 def test_told_to_stop_all_ranks_save_the_same_step(two_ranks, deed):
     two_ranks.untrained("stopped")
@@ -138,6 +140,7 @@ def test_told_to_stop_all_ranks_save_the_same_step(two_ranks, deed):
     assert processes_in(two_ranks.cwd) == []
 
 
+@pytest.mark.twin("teleclass.runtime.checkpoints:CheckpointFolder._publish=publish_at_once")
 def test_at_every_file_boundary_of_a_save_nothing_but_that_step_is_lost(two_ranks, tmp_path):
     plan = tmp_path / "plan.json"
     model = two_ranks.arguments[two_ranks.arguments.index("--training.model") + 1]
@@ -145,7 +148,8 @@ def test_at_every_file_boundary_of_a_save_nothing_but_that_step_is_lost(two_rank
     content = {"folder": str(tmp_path), "data": str(two_ranks.cwd / "data"), "model": model, "ranks": 2, "save": 6,
                "intermediate": str(two_ranks.cwd / "whole" / "intermediate"), "options": more}  # fmt: skip
     plan.write_text(json.dumps(content))
-    paths = os.pathsep.join(str(one) for one in (ROOT, ROOT / "tests", ROOT / "tests" / "phases"))
+    paths = [str(one) for one in (ROOT, ROOT / "tests", ROOT / "tests" / "phases")]
+    paths = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.run(
         [sys.executable, str(Path(STRUCK).with_name("kill_points.py")), str(plan)], cwd=tmp_path, text=True,
         env=clean_environment(OMP_NUM_THREADS="1", PYTHONPATH=paths), capture_output=True,
@@ -159,6 +163,7 @@ def test_at_every_file_boundary_of_a_save_nothing_but_that_step_is_lost(two_rank
     assert {one["went_on"] for one in results} == {5, 6}
 
 
+@pytest.mark.twin("teleclass.runtime.checkpoints:CheckpointFolder._attempt=attempt_or_fail")
 def test_a_full_disk_costs_checkpoints_and_nothing_else(two_ranks):
     two_ranks.untrained("full")
     process = two_ranks.run("full", "1 6 2 full")
@@ -169,6 +174,7 @@ def test_a_full_disk_costs_checkpoints_and_nothing_else(two_ranks):
     assert two_ranks.weights("full") == two_ranks.weights("whole")
 
 
+@pytest.mark.twin("teleclass.runtime.checkpoints:file_digest=lambda _: ''")
 def test_a_checkpoint_that_is_cut_or_changed_anywhere_is_passed_over(two_ranks, tmp_path):
     folder = two_ranks.untrained("spoilt")
     two_ranks.run("spoilt", "0 8 1 SIGKILL")
@@ -200,6 +206,7 @@ def test_a_checkpoint_that_is_cut_or_changed_anywhere_is_passed_over(two_ranks, 
     assert last_step(said) == facts["step"] - 1
 
 
+@pytest.mark.twin("teleclass.model.training_state:convert=lambda *_: 'taken out'")
 def test_one_rank_goes_on_with_what_two_have_left_and_two_with_what_one_has(two_ranks, tiny_model):
     """Without dropout, whose draws another number of ranks cannot share, only the order of sums differs."""
     position = two_ranks.arguments.index("--training.model") + 1
@@ -224,6 +231,7 @@ def test_one_rank_goes_on_with_what_two_have_left_and_two_with_what_one_has(two_
         assert gap < 1e-3
 
 
+@pytest.mark.twin("teleclass.model.training_state:TrainingState._count_steps")
 def test_with_another_total_batch_steps_are_counted_anew_and_the_training_ends(two_ranks):
     ds_file = write_ds_config(two_ranks.cwd / "ds_grown.json", 2, **FP32)
     arguments = [*two_ranks.arguments, "--deepspeed_config", str(ds_file)]

@@ -101,6 +101,7 @@ def test_the_newest_is_found_and_only_it_and_the_one_before_are_kept(tmp_path, s
 
 
 @pytest.mark.parametrize("name", [*CONTENTS, MANIFEST])
+@pytest.mark.twin("teleclass.runtime.checkpoints:read_manifest=read_facts")
 def test_a_file_that_is_cut_changed_or_missing_makes_the_one_before_be_taken_with_a_word(two, said, tmp_path, name):
     size = (newest(two) / name).stat().st_size
 
@@ -170,6 +171,7 @@ def test_a_folder_that_cannot_be_made_is_a_failed_save(tmp_path):
     assert store.write({"lineage": "own"}, fill) == "File exists"
 
 
+@pytest.mark.twin("teleclass.runtime.checkpoints:CheckpointFolder._publish=publish_at_once")
 def test_killed_at_any_moment_of_a_save_the_step_before_or_the_new_one_is_whole(two, tmp_path, said):
     def kill_at(moment):
         copy = tmp_path / f"killed_{moment}"

@@ -30,6 +30,7 @@ def holder(tmp_path):
     process.communicate()
 
 
+@pytest.mark.twin("filelock:FileLock=NoLock")
 def test_a_second_writer_hears_at_once_who_holds_the_folder(tmp_path, holder):
     started = time.monotonic()
     words = f"is being written to by process {holder.pid} of .* on .*, since 20"

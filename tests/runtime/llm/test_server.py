@@ -142,6 +142,7 @@ def test_without_the_sdk_the_extra_is_named(file, monkeypatch):
 
 
 @pytest.mark.parametrize("variable", ["TELECLASS_LLM_API_KEY", "OPENAI_API_KEY"])
+@pytest.mark.twin("teleclass.runtime.llm.server:Server._redact=lambda self, text: text")
 def test_the_key_is_in_no_file_no_log_no_repr_and_no_message(file, tmp_path, monkeypatch, capsys, caplog, variable):
     monkeypatch.setenv(variable, KEY)
     caplog.set_level(logging.DEBUG)

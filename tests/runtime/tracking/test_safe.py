@@ -94,6 +94,7 @@ def not_logged(output):
     return sorted((output / "unlogged").glob("*.jsonl"))
 
 
+@pytest.mark.twin("teleclass.runtime.tracking.safe:Journal.write")
 def test_a_store_that_is_locked_midway_costs_one_wait_and_is_filled_when_it_is_free_again(
     here, tmp_path, impatient, said
 ):
@@ -114,6 +115,7 @@ def test_a_store_that_is_locked_midway_costs_one_wait_and_is_filled_when_it_is_f
     assert sum("going on without it" in one for one in said) == 1
 
 
+@pytest.mark.twin("teleclass.runtime.tracking.safe:Journal.write")
 def test_a_store_that_stays_locked_leaves_a_file_that_is_logged_later_and_once(here, tmp_path, impatient, capsys):
     with locked(here):
         before = time.monotonic()
