@@ -131,7 +131,7 @@ class TELEClassifier:
         for chunk in _chunks(texts):
             posterior = self.posterior(chunk)
             marginals, margins = self._paths.marginals(posterior), path_margins(posterior)
-            for row, nodes in enumerate(self._decoder.decode(posterior, self.settings.multiplicity)):
+            for row, nodes in enumerate(self._decoder.decode(posterior, self.settings.multiplicity, marginals)):
                 yield Prediction(
                     classes=[self.taxonomy.names[node] for node in nodes],
                     class_ids=[self.taxonomy.ids[node] for node in nodes],

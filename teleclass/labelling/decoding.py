@@ -64,7 +64,9 @@ class Decoder:
         }
         self._parents = _padded_parents(taxonomy)
 
-    def decode(self, posterior: np.ndarray, multiplicity: float = 1.0) -> LabelSets:
+    def decode(
+        self, posterior: np.ndarray, multiplicity: float = 1.0, marginals: np.ndarray | None = None
+    ) -> LabelSets:
         """Label sets of documents, closed over one path.
 
         Parameters
@@ -72,12 +74,14 @@ class Decoder:
         posterior : (rows, P), rows sum to 1.
         multiplicity : m of the class docstring, from :meth:`solve_multiplicity`; only read with a number of labels
             a document.
+        marginals : (rows, C), those of the posterior, where they are at hand.
 
         Returns
         -------
         the classes of each row, most probable first.
         """
-        marginals = self.paths.marginals(posterior)
+        if marginals is None:
+            marginals = self.paths.marginals(posterior)
         if self.config.labels_per_document:
             candidates = self._candidates(marginals)
             return self._ordered(*_flat(candidates, self._many_paths(marginals, candidates, multiplicity)), marginals)

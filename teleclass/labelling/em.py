@@ -150,7 +150,9 @@ class _Expectation:
         """
         if self.device != "cpu":
             return self._add_on_device(documents, evidence)
-        posterior = softmax((self.vectors @ documents.T).T + self.log_prior)
+        scores = (self.vectors @ documents.T).T
+        scores += self.log_prior
+        posterior = softmax(scores)
         if evidence is not None:
             posterior = evidence(posterior)
         self.mass += posterior.sum(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,15 @@ class LabelHead:
         n_dimensions = class_vectors.shape[1]
         return cls(unit(class_vectors), np.zeros(n_dimensions, np.float32), np.zeros(n_paths, np.float32), temperature)
 
+    @cached_property
+    def centred_vectors(self) -> np.ndarray:
+        """Class vectors less their mean, (C, D).
+
+        A document's scores then have mean 0 over the classes: the mean of their squares is their variance, and the
+        posterior stays, as every path's score has lost the same. One pass over the scores instead of four.
+        """
+        return self.class_vectors - self.class_vectors.mean(axis=0)
+
     def documents(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings as this head sees them, shape (rows, D)."""
         embeddings = np.asarray(embeddings, dtype=np.float32)
@@ -73,14 +83,20 @@ class LabelModel:
 
     def posterior(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
         """Probability of every path for every document, shape (rows, P)."""
-        total = np.zeros((paths.n_paths, len(embeddings)), dtype=np.float32).T  # in memory as the posteriors are
-        for head in self.heads:
-            scores = head.class_scores(embeddings)
-            spread = scores.std(axis=1, keepdims=True)
-            evidence = paths.path_scores(scores) + head.temperature * head.log_prior
-            total += softmax(evidence / (self.sharpness * np.maximum(spread, 1e-6)))
-        total /= len(self.heads)
-        return total
+        first, *others = (self._posterior_of(head, embeddings, paths) for head in self.heads)
+        for other in others:
+            first += other
+        if others:
+            first /= len(self.heads)
+        return first
+
+    def _posterior_of(self, head: LabelHead, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
+        scores = (head.centred_vectors @ head.documents(embeddings).T).T
+        variance = np.einsum("rc,rc->r", scores, scores) / np.float32(scores.shape[1])
+        evidence = paths.path_scores(scores)
+        evidence += head.temperature * head.log_prior
+        evidence /= (self.sharpness * np.maximum(np.sqrt(variance), 1e-6))[:, None]
+        return softmax(evidence)
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""

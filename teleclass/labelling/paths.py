@@ -61,10 +61,12 @@ def path_margins(posterior: np.ndarray) -> np.ndarray:
     """A document's own confidence, shape (rows,): the gap between its best and its second-best path, 0 to 1."""
     if posterior.shape[1] < 2:
         return np.ones(len(posterior), dtype=np.float32)
-    best = posterior.max(axis=1)
-    is_best = posterior == best[:, None]
-    second = np.where(is_best, -np.inf, posterior).max(axis=1)
-    return np.where(is_best.sum(axis=1) > 1, 0, best - second).astype(posterior.dtype)
+    others = posterior.T.copy()  # a path's documents side by side, whatever the posterior's order in memory
+    best = others.max(axis=0)
+    places = np.flatnonzero(others == best)
+    others.ravel()[places] = -np.inf
+    n_best = np.bincount(places % len(best), minlength=len(best))
+    return np.where(n_best > 1, 0, best - others.max(axis=0)).astype(posterior.dtype)
 
 
 def index_paths(taxonomy: Taxonomy, stop_at_inner: bool = False) -> PathIndex:

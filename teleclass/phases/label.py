@@ -178,7 +178,8 @@ def decode_labels(
         if annotations is not None:
             posterior = annotations.sharpen(posterior, rows)
         margin[rows] = path_margins(posterior)
-        decoded = decoder.decode(posterior, multiplicity)
+        marginals = paths.marginals(posterior)
+        decoded = decoder.decode(posterior, multiplicity, marginals)
         if annotations is not None:
             lists = list(decoded)
             for row in range(rows.start, rows.stop):
@@ -187,7 +188,7 @@ def decode_labels(
                     lists[offset] = annotations.decode(row, posterior[offset], decoder, paths) or lists[offset]
             decoded = LabelSets.of(lists)
         sets.append(decoded)
-        confidence.append(paths.marginals(posterior)[decoded.rows, decoded.classes])
+        confidence.append(marginals[decoded.rows, decoded.classes])
     return Labels(LabelSets.joined(sets), np.concatenate([*confidence, np.zeros(0, np.float32)]), margin)
 
 

@@ -182,7 +182,7 @@ def _decode_all(
                     f"document {documents[int(lost[0])]!r} has no finite score of label model and classifier; "
                     "encode and train again with --force encode"
                 )
-            decoded = decoder.decode(posterior, multiplicity)
+            decoded = decoder.decode(posterior, multiplicity, marginals)
             classes = [[taxonomy.ids[node] for node in labels] for labels in decoded]
             labelled, classified = best_paths(label_model, embeddings[rows], logits[rows], paths)
             predictions.add(

@@ -72,6 +72,7 @@ class Fork:
     pid: int
     stderr: Path
     started: float = field(default_factory=time.monotonic)
+    status: int | None = None
 
     def is_alive(self) -> bool:
         return process_start(self.pid) is not None
@@ -83,7 +84,9 @@ class Fork:
                 os.kill(self.pid, signal.SIGKILL)
                 raise AssertionError(f"still running after {timeout} s: {self.text()}")
             time.sleep(0.02)
-        return self.zygote.status(self.pid)
+        if self.status is None:
+            self.status = self.zygote.status(self.pid)
+        return self.status
 
     def text(self) -> str:
         return self.stderr.read_text("utf-8", "replace") if self.stderr.exists() else ""
@@ -155,9 +158,16 @@ class Bench:
         return forks
 
     def run(self, output: Path, *more: str, kill: str = "") -> tuple[list[int], str]:
-        """Run an experiment to its end; returns the ranks' statuses and what they printed."""
+        """Run an experiment to its end; returns the ranks' statuses and what they printed.
+
+        Once a rank has failed, the others have twenty seconds.
+        """
         forks = self.start(output, *more, kill=kill)
-        statuses = [fork.wait() for fork in forks]
+        deadline = time.monotonic() + 120
+        while all(fork.is_alive() for fork in forks) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        failed = any(fork.wait() for fork in forks if not fork.is_alive())
+        statuses = [fork.wait(20 if failed else 120) for fork in forks]
         return statuses, "\n".join(fork.text() for fork in forks)
 
     def copied(self, name: str, phase: str) -> Path:
