@@ -50,7 +50,10 @@ def main():
     if "PATCHED_FP16" in os.environ:
         from deepspeed.accelerator import get_accelerator
 
+        from teleclass.phases import train
+
         get_accelerator().__class__.is_fp16_supported = lambda self: True
+        train.supports_of = lambda device: lambda precision: True
     if "STRIKE" in os.environ:
         sys.addaudithook(watch)
     from teleclass.pipeline import main

@@ -18,8 +18,10 @@ from deepspeed.accelerator import get_accelerator
 
 get_accelerator().__class__.is_fp16_supported = lambda self: True
 from teleclass.model.classifier import LabelMatchingClassifier
+from teleclass.phases import train
 from teleclass.pipeline import main
 
+train.supports_of = lambda device: lambda precision: True
 before, what, token = LabelMatchingClassifier.document_features, "", 0
 has_trained = False
 

@@ -54,6 +54,7 @@ def train_in(folder: Path, scenario: dict, ranks: Ranks, stop_after: int = 0, li
 
 def main(plan: Path) -> None:
     get_accelerator().__class__.is_fp16_supported = lambda self: True
+    train.supports_of = lambda device: lambda precision: True
     set_up_console()
     ranks = Ranks.from_environment()
     ranks.connect()

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 from conftest import write_course_layout
+from deepspeed.accelerator import get_accelerator
 from experiments import mlflow_runs, options, run, write_ds_config
 from safetensors.numpy import load_file
+
+from teleclass.phases import train
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +19,10 @@ import sys
 from deepspeed.accelerator import get_accelerator
 
 get_accelerator().__class__.is_fp16_supported = lambda self: True
+from teleclass.phases import train
 from teleclass.pipeline import main
+
+train.supports_of = lambda device: lambda precision: True
 
 sys.exit(main(sys.argv[1:]))
 """
@@ -55,3 +61,13 @@ def test_without_fp16_the_precision_falls_back_and_says_so(tmp_path, tiny_model)
     used = mlflow_runs(tmp_path)[0].data.tags["precision_used"]
     assert used in ("bf16", "fp32")
     assert f"precision: fp16 asked, {used} used" in process.stderr
+
+
+@pytest.mark.parametrize(("has_bf16", "takes_fp16"), [(True, False), (False, True)])
+def test_a_cpu_with_instructions_for_both_takes_bf16(monkeypatch, has_bf16, takes_fp16):
+    accelerator = get_accelerator()
+    for name in ("is_fp16_supported", "is_bf16_supported"):
+        monkeypatch.setattr(type(accelerator), name, lambda self: True)
+    monkeypatch.setattr(train, "fast_bf16", lambda device: has_bf16)
+    supports = train.supports_of("cpu")
+    assert (supports("fp16"), supports("bf16")) == (takes_fp16, has_bf16)
