@@ -9,6 +9,8 @@ import time
 import pytest
 from faults.harness import wait_until
 
+from teleclass.runtime.pulse import Pulse
+
 pytestmark = pytest.mark.slow
 
 ENDLESS = ("--training.epochs", "100000", "--training.max_steps", "0")
@@ -32,6 +34,12 @@ def ends(forks, seconds):
         for fork in forks:
             if fork.is_alive():
                 os.kill(fork.pid, signal.SIGKILL)
+
+
+def is_looping(file, pid):
+    """Whether a rank takes steps: standstill is looked for from then on, and slow machines take a while."""
+    pulse = Pulse.read(file)
+    return pulse is not None and pulse.pid == pid and pulse.is_looping
 
 
 @pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.faults), 1])
@@ -68,8 +76,10 @@ def test_a_stopped_rank_is_noticed_at_the_deadline_and_ended_with_the_other(benc
 @pytest.mark.twin("teleclass.runtime.supervision:Supervisor._find")
 def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_two):
     output = bench_of_two.copied("hanging", "train")
-    forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill="1 train 6 hang")
+    forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill="1 train 1000 hang")
     forks[0].wait_for("[5/7] train")
+    wait_until(lambda: is_looping(output / "logs" / "rank_1.json", forks[1].pid), 60)
+    os.kill(forks[1].pid, signal.SIGUSR1)
     ends(forks, 60)
     (line,) = [one for one in forks[0].text().splitlines() if one.startswith("error: ")]
     assert line.startswith(LOST.format(1))
