@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -98,7 +99,7 @@ def other_values(draw: st.DrawFn, content: bytes) -> bytes:
         if draw(st.integers(0, 5)) == 0:
             inner[draw(st.sampled_from(["auto", "zero_optimisation", "stage", "enabled", ""]))] = inner.pop(key, None)
         else:
-            inner[key] = draw(st.sampled_from(VALUES))
+            inner[key] = copy.deepcopy(draw(st.sampled_from(VALUES)))  # it may be changed in its turn
     return json.dumps(whole).encode()
 
 
