@@ -32,7 +32,7 @@ class Zygote:
     """Forks experiments."""
 
     def __init__(self) -> None:
-        environment = clean_environment(OMP_NUM_THREADS="1")
+        environment = clean_environment(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
         for name in CARRIED:
             environment.pop(name, None)
         self._process = subprocess.Popen(
