@@ -56,6 +56,10 @@ class Decoder:
         self.paths = paths
         self.config = config
         self._lengths = np.unique(paths.lengths)
+        self._roots = np.unique(paths.roots)
+        shortest, longest = self._lengths[[0, -1]].tolist()
+        self._largest = 2 * longest
+        self._worth_a_label = (2 + shortest) / (2 + longest) / (longest + 1) * (1 - 1e-4)  # less what is rounded
         # Parents come before their children where probabilities tie, as on a branch without forks.
         self._order = taxonomy.levels * 1e-9
         self._of_length = {
@@ -84,39 +88,36 @@ class Decoder:
             marginals = self.paths.marginals(posterior)
         if self.config.labels_per_document:
             candidates = self._candidates(marginals)
-            return self._ordered(*_flat(candidates, self._many_paths(marginals, candidates, multiplicity)), marginals)
-        sure, paths_of_sure = self._sure(posterior, marginals)
-        unsure = np.ones(len(posterior), dtype=bool)
-        unsure[sure] = False
-        others = np.flatnonzero(unsure)
-        rows = np.repeat(sure, self.paths.lengths[paths_of_sure])
-        nodes = self.paths.membership[paths_of_sure].indices
-        if len(others):
-            # Columns of the transpose: both matrices have a path's or a class's documents side by side in memory.
-            posterior_of, marginals_of = posterior.T[:, others].T, np.ascontiguousarray(marginals.T[:, others].T)
-            candidates = self._candidates(marginals_of)
-            more_rows, more_nodes = _flat(candidates, self._one_path(posterior_of, candidates))
-            rows, nodes = np.concatenate([rows, others[more_rows]]), np.concatenate([nodes, more_nodes])
-        return self._ordered(rows, nodes, marginals)
+            chosen = self._many_paths(marginals, candidates, multiplicity)
+        else:
+            candidates = self._likely(marginals)
+            chosen = self._one_path(posterior, marginals, candidates)
+        return self._ordered(*_flat(candidates, chosen), marginals)
 
-    def _sure(self, posterior: np.ndarray, marginals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows whose best set is certainly one path, and that path.
+    def _likely(self, marginals: np.ndarray) -> np.ndarray:
+        """Classes that a document's best set can hold, most probable first, shape (rows, most of any row).
 
-        Any other set misses or adds a class, so where that path of length l is right it earns 1 / (2l + 1) less, and
-        elsewhere at most 1. The path itself is worth p where it is right, and elsewhere 2 / (l + longest path) at
-        least for each class that it shares, so by the marginals m of its classes p + sum(m - p) · 2 / (l + longest).
-        It is the best set if that and p / (2l + 1) are more than 1.
+        Let the best set have k classes, two or more. Without the one of the smallest term t the others would count for
+        (k + longest) / (k - 1 + longest) times as much at least, so t is their sum / (k - 1 + longest) at least. One of
+        them is the largest, T, and the k - 2 others are no smaller than t: t is T / (longest + 1) at least. A class of
+        marginal m has a term of at most 2m / (k + shortest), and the likeliest root one of at least 2m / (k + longest).
+        What is less probable than that root by more than these factors is out; it is a class or two beside the path.
+        Rows of fewer classes are filled up with C.
         """
-        found, rows = np.divmod(np.flatnonzero((posterior.T > 0.5).ravel()), len(posterior))
-        if not len(found):
-            return rows, found
-        lengths, best = self.paths.lengths[found], posterior[rows, found]
-        nodes = self.paths.membership[found].indices
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        shared = np.add.reduceat(marginals[np.repeat(rows, lengths), nodes], starts) - lengths * best
-        worth = best + shared * 2 / (lengths + self._lengths.max())
-        is_sure = worth + best / (2 * lengths + 1) > 1 + 1e-5
-        return rows[is_sure], found[is_sure]
+        n_rows, n_classes = marginals.shape
+        by_class = marginals.T
+        least = by_class[self._roots].max(axis=0) * self._worth_a_label
+        # not "at least": where scores are not numbers every class stays, and the document is found by its margin
+        classes, rows = np.divmod(np.flatnonzero(~(by_class < least).ravel()), n_rows)
+        order = np.argsort(rows, kind="stable")
+        rows, classes = rows[order], classes[order]
+        counts = np.bincount(rows, minlength=n_rows)
+        places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        candidates = np.full((n_rows, counts.max(initial=0)), n_classes)
+        candidates[rows, places] = classes
+        ranks = np.full(candidates.shape, np.inf)
+        ranks[rows, places] = self._order[classes] - by_class[classes, rows]
+        return np.take_along_axis(candidates, np.argsort(ranks, axis=1, kind="stable")[:, :CANDIDATES], axis=1)
 
     def _ordered(self, rows: np.ndarray, nodes: np.ndarray, marginals: np.ndarray) -> LabelSets:
         """Sets from (row, class) pairs: closed, and the most probable class of each first."""
@@ -168,18 +169,19 @@ class Decoder:
         order = np.argsort(-ranked, axis=1, kind="stable")
         return np.take_along_axis(top, order, axis=1)
 
-    def _one_path(self, posterior: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    def _one_path(self, posterior: np.ndarray, marginals: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         # joint[length]: probability that the class lies on the document's path and that this has `length` classes
         joint = {}
+        places, rows = np.minimum(candidates, marginals.shape[1] - 1), np.arange(len(candidates))[:, None]
         for length, (columns, membership) in self._of_length.items():
-            on_path = (membership @ posterior.T[columns]).T
-            joint[length] = np.take_along_axis(on_path, candidates, axis=1)
-        order = self._order[candidates]
+            on_path = membership @ posterior.T[columns] if len(self._of_length) > 1 else marginals.T
+            joint[length] = on_path[places, rows]
+        order = np.append(self._order, np.inf)[candidates]
 
         def terms(size: int) -> np.ndarray:
             return sum(joint[length] * (2.0 / (size + length)) for length in joint) - order
 
-        return _best_sets(terms, candidates.shape, 2 * int(self._lengths.max()))
+        return _best_sets(terms, candidates.shape, self._largest)
 
     def _many_paths(self, marginals: np.ndarray, candidates: np.ndarray, multiplicity: float) -> np.ndarray:
         spread = _spread(marginals, multiplicity)

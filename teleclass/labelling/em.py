@@ -56,9 +56,10 @@ def soft_em(
     shrinkage: float = 0.0,
     annotations: Annotations | None = None,
     rows: np.ndarray | None = None,
+    early_rows: np.ndarray | None = None,
     device: str = "cpu",
     tick: Callable[[int], Any] = lambda documents: None,
-) -> tuple[LabelHead, CorpusSums]:
+) -> LabelHead:
     """Run soft EM from ``head``'s class vectors.
 
     Parameters
@@ -70,17 +71,20 @@ def soft_em(
         classes hold most documents, the others are fed by the errors of those.
     annotations : core classes that are known of some documents; they sharpen the posteriors of those.
     rows : the documents to learn from, ascending; all when None.
+    early_rows : those of all rounds but the last; ``rows`` when None. Every round begins at the class texts again, so
+        the early ones only tell the last one whose a document seems to be.
     device : ``cpu`` or ``cuda:N``.
-    tick : told the number of documents as they are passed over, ``iterations + 1`` times each.
+    tick : told the number of documents as they are passed over.
 
     Returns
     -------
-    the head with its fitted class vectors and prior, and the last pass's sums.
+    the head with its fitted class vectors and prior.
     """
     text = head.class_vectors
-    n_documents = len(embeddings) if rows is None else len(rows)
-    sums = pass_over(embeddings, head, paths, annotations, rows, device, tick)
-    for _ in range(iterations):
+    for left in reversed(range(iterations)):
+        seen = early_rows if left and early_rows is not None else rows
+        sums = pass_over(embeddings, head, paths, annotations, seen, device, tick)
+        n_documents = len(embeddings) if seen is None else len(seen)
         log_prior = head.log_prior
         mass = sums.class_mass[:, None]
         shrunk = mass / (mass + shrinkage * n_documents / paths.n_paths + 1e-9)
@@ -89,8 +93,7 @@ def soft_em(
             log_prior = np.log((sums.path_mass + 1) / (sums.path_mass.sum() + paths.n_paths)).astype(np.float32)
         vectors = unit((1 - share) * text + share * sums.centroids())
         head = replace(head, class_vectors=vectors, log_prior=log_prior)
-        sums = pass_over(embeddings, head, paths, annotations, rows, device, tick)
-    return head, sums
+    return head
 
 
 def pass_over(

@@ -43,13 +43,30 @@ class LabelHead:
         return cls(unit(class_vectors), np.zeros(n_dimensions, np.float32), np.zeros(n_paths, np.float32), temperature)
 
     @cached_property
-    def centred_vectors(self) -> np.ndarray:
-        """Class vectors less their mean, (C, D).
+    def is_even(self) -> bool:
+        """Whether every path is as likely as any other."""
+        return bool(np.ptp(self.log_prior) == 0)
 
-        A document's scores then have mean 0 over the classes: the mean of their squares is their variance, and the
-        posterior stays, as every path's score has lost the same. One pass over the scores instead of four.
+    @cached_property
+    def _centred(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class vectors less their mean, (C, D), and their products with the document shift, (C,)."""
+        vectors = self.class_vectors - self.class_vectors.mean(axis=0)
+        return vectors, vectors @ self.document_shift
+
+    def centred_scores(self, embeddings: np.ndarray) -> np.ndarray:
+        """What the posterior needs of the scores of documents and classes, shape (rows, C).
+
+        Their mean over the classes is 0, so that the mean of their squares is their variance; the posterior stays, as
+        every path has lost the same. Where no prior is added to them they are not scaled by the document's length
+        either, as they are divided by their spread, and the shift is taken off the products.
         """
-        return self.class_vectors - self.class_vectors.mean(axis=0)
+        vectors, of_shift = self._centred
+        if not self.is_even:
+            return (vectors @ self.documents(embeddings).T).T
+        scores = (vectors @ np.asarray(embeddings, dtype=np.float32).T).T
+        if of_shift.any():
+            scores -= of_shift
+        return scores
 
     def documents(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings as this head sees them, shape (rows, D)."""
@@ -83,20 +100,20 @@ class LabelModel:
 
     def posterior(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
         """Probability of every path for every document, shape (rows, P)."""
-        first, *others = (self._posterior_of(head, embeddings, paths) for head in self.heads)
+        mean, *others = (self._posterior_of(head, embeddings, paths, 1 / len(self.heads)) for head in self.heads)
         for other in others:
-            first += other
-        if others:
-            first /= len(self.heads)
-        return first
+            mean += other
+        return mean
 
-    def _posterior_of(self, head: LabelHead, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
-        scores = (head.centred_vectors @ head.documents(embeddings).T).T
+    def _posterior_of(self, head: LabelHead, embeddings: np.ndarray, paths: PathIndex, mass: float) -> np.ndarray:
+        """The posterior that one head gives, in rows that sum to ``mass``."""
+        scores = head.centred_scores(embeddings)
         variance = np.einsum("rc,rc->r", scores, scores) / np.float32(scores.shape[1])
         evidence = paths.path_scores(scores)
-        evidence += head.temperature * head.log_prior
+        if not head.is_even:
+            evidence += head.temperature * head.log_prior
         evidence /= (self.sharpness * np.maximum(np.sqrt(variance), 1e-6))[:, None]
-        return softmax(evidence)
+        return softmax(evidence, mass)
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""

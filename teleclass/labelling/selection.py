@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from teleclass.labelling.annotation import Annotations
-from teleclass.labelling.em import CorpusSums, log_likelihood, soft_em
+from teleclass.labelling.em import log_likelihood, pass_over, soft_em
 from teleclass.labelling.label_model import TEMPERATURE, LabelHead, LabelModel
 from teleclass.labelling.paths import PathIndex
 from teleclass.labelling.similarity import blocks, sample_rows, unit
@@ -41,6 +41,10 @@ HELD_OUT_DOCUMENTS = 8_000
 
 DOCUMENTS_PER_PATH = 32
 """Soft EM is fitted on so many documents for each path at least, whatever ``labelling.fit_documents`` says."""
+
+EARLY_DOCUMENTS = 16_384
+"""Documents that all rounds of soft EM but the last pass over at most (and DOCUMENTS_PER_PATH for each path), and that
+the forms are compared on."""
 
 
 @dataclass(frozen=True)
@@ -120,18 +124,18 @@ class _Fitter:
     paths: PathIndex
     config: LabellingConfig
     rows: np.ndarray | None
+    early_rows: np.ndarray | None
     annotations: Annotations | None
     device: str
 
-    def fit(
-        self, start: LabelHead, learn_prior: bool, what: str, shrinkage: float = 0.0
-    ) -> tuple[LabelHead, CorpusSums]:
+    def fit(self, start: LabelHead, learn_prior: bool, what: str, shrinkage: float = 0.0) -> LabelHead:
         config = self.config
-        n_documents = len(self.embeddings) if self.rows is None else len(self.rows)
-        with progress(total=(config.iterations + 1) * n_documents, unit="documents", what=what) as bar:
+        early, last = (len(self.embeddings if rows is None else rows) for rows in (self.early_rows, self.rows))
+        rounds = config.iterations
+        with progress(total=max(0, rounds - 1) * early + min(1, rounds) * last, unit="documents", what=what) as bar:
             return soft_em(
-                self.embeddings, start, self.paths, config.iterations, config.corpus_weight, learn_prior,
-                shrinkage, self.annotations, self.rows, self.device, bar.update,
+                self.embeddings, start, self.paths, rounds, config.corpus_weight, learn_prior, shrinkage,
+                self.annotations, self.rows, self.early_rows, self.device, bar.update,
             )  # fmt: skip
 
 
@@ -155,24 +159,28 @@ def fit_label_model(
     device : ``cpu`` or ``cuda:N``, for the passes of soft EM.
     """
     texts = LabelHead.from_texts(class_vectors, paths.n_paths)
-    rows = _rows_to_fit(len(embeddings), paths, config, annotations)
-    fitter = _Fitter(embeddings, paths, config, rows, annotations, device)
+    rows = _rows_to_fit(len(embeddings), paths, config.fit_documents, annotations)
+    early_rows = _rows_to_fit(len(embeddings), paths, EARLY_DOCUMENTS, annotations)
+    if rows is not None and early_rows is not None and len(early_rows) >= len(rows):
+        early_rows = rows
+    fitter = _Fitter(embeddings, paths, config, rows, early_rows, annotations, device)
     gains = _held_out_gains(embeddings, texts, paths, config)
     shrinkage = SHRINKAGE * max(0.0, gains[0])
-    corpus, sums = fitter.fit(texts, True, "soft EM, corpus prior", shrinkage)
+    corpus = fitter.fit(texts, True, "soft EM, corpus prior", shrinkage)
+    sums = pass_over(embeddings, corpus, paths, annotations, early_rows, device)
     centred = replace(
         texts,
         class_vectors=unit(texts.class_vectors - texts.class_vectors.mean(axis=0)),
         document_shift=sums.balanced_mean(paths),
     )
-    uniform, _ = fitter.fit(centred, False, "soft EM, uniform prior")
+    uniform = fitter.fit(centred, False, "soft EM, uniform prior")
 
-    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths, rows))
+    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths, early_rows))
     choice, reason = _choose(evidence, config)
     if choice == "corpus prior" and evidence.texts_and_uniform < WEAK_AGREEMENT:
         warmth = min(1.0, (WEAK_AGREEMENT - evidence.texts_and_uniform) / WARMEST)
         warm = replace(texts, temperature=TEMPERATURE * (1 + warmth))
-        corpus, _ = fitter.fit(warm, True, "soft EM, warmer", shrinkage)
+        corpus = fitter.fit(warm, True, "soft EM, warmer", shrinkage)
     heads = {
         "corpus prior": (corpus,),
         "uniform prior": (uniform,),
@@ -184,11 +192,11 @@ def fit_label_model(
 
 
 def _rows_to_fit(
-    n_documents: int, paths: PathIndex, config: LabellingConfig, annotations: Annotations | None
+    n_documents: int, paths: PathIndex, at_most: int, annotations: Annotations | None
 ) -> np.ndarray | None:
-    """The documents that soft EM learns from, ascending; None for all of them."""
-    size = max(config.fit_documents, DOCUMENTS_PER_PATH * paths.n_paths)
-    if not config.fit_documents or n_documents <= size:
+    """Documents that soft EM learns from, ascending; None for all of them, as for ``at_most`` 0."""
+    size = max(at_most, DOCUMENTS_PER_PATH * paths.n_paths)
+    if not at_most or n_documents <= size:
         return None
     rows = sample_rows(n_documents, size)
     if annotations is not None:
@@ -226,7 +234,7 @@ def _held_out_gains(
         documents, others = np.asarray(embeddings[fitted]), np.asarray(embeddings[held_out])
         before = log_likelihood(others, texts, paths)
         for column, weight in enumerate((0.0, config.corpus_weight)):
-            head, _ = soft_em(documents, texts, paths, max(1, config.iterations), weight, learn_prior=True)
+            head = soft_em(documents, texts, paths, max(1, config.iterations), weight, learn_prior=True)
             gains[column] += (log_likelihood(others, head, paths) - before) / 2
     prior_gain, corpus_gain = gains.tolist()
     return prior_gain, corpus_gain

@@ -35,9 +35,9 @@ def sample_rows(n_rows: int, size: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(n_rows, size, replace=False))
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Row-wise softmax, shape (rows, columns), in the place of the scores."""
+def softmax(scores: np.ndarray, mass: float = 1.0) -> np.ndarray:
+    """Row-wise softmax, shape (rows, columns), in the place of the scores; rows sum to ``mass``."""
     scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
+    scores *= mass / scores.sum(axis=1, keepdims=True)
     return scores

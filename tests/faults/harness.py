@@ -81,8 +81,12 @@ class Fork:
         deadline = time.monotonic() + timeout
         while self.is_alive():
             if time.monotonic() > deadline:
+                used = cpu_seconds(self.pid)
+                os.kill(self.pid, signal.SIGUSR1)  # where it stands, on its standard error
+                time.sleep(1)
+                used = f"{cpu_seconds(self.pid):.1f} s of CPU time, {cpu_seconds(self.pid) - used:.2f} in the last"
                 os.kill(self.pid, signal.SIGKILL)
-                raise AssertionError(f"still running after {timeout} s: {self.text()}")
+                raise AssertionError(f"still running after {timeout} s, {used}: {self.text()}")
             time.sleep(0.02)
         if self.status is None:
             self.status = self.zygote.status(self.pid)
@@ -202,6 +206,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process and those of its threads that have ended, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until(true, seconds: float) -> float:

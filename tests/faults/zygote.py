@@ -4,6 +4,7 @@ Reads a JSON object a line: ``{"cwd", "arguments", "environment", "stderr"}`` fo
 ``{"wait"}`` answers with the exit status of that process.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ def experiment(order):
     os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), 2)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.register(signal.SIGUSR1, file=2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for module, acts in sitecustomize.actions().items():
         for act in acts:

@@ -390,19 +390,30 @@ def test_a_number_of_labels_that_is_negative_or_not_finite_is_refused(asked):
 
 
 @pytest.mark.parametrize("inner", [False, True])
-def test_what_is_taken_for_sure_is_what_the_search_finds(taxonomy, monkeypatch, inner):
-    """Around the bound at which one path is certainly the best set, with and without the short cut."""
-    paths = index_paths(taxonomy, inner)
-    generator = np.random.default_rng(0)
-    share = generator.uniform(0.5, 1.0, (400, 1))
-    rest = generator.dirichlet(np.full(paths.n_paths, 0.3), 400) * (1 - share)
-    posterior = rest + np.eye(paths.n_paths)[generator.integers(0, paths.n_paths, 400)] * share
+@pytest.mark.parametrize("concentration", [0.02, 0.1, 0.5])
+def test_a_class_too_improbable_to_be_looked_at_would_not_have_been_chosen(monkeypatch, concentration, inner):
+    """Four roots with chains and fans of one to four classes below: with the bound and, after, with every class."""
+    edges = [(root, 4 + 5 * root + leaf) for root in range(4) for leaf in range(5)]
+    edges += [(4, 24), (24, 25), (9, 26), (9, 27), (14, 28)]
+    taxonomy = Taxonomy(range(29), [f"c{node}" for node in range(29)], edges)
     decoder = decoder_of(taxonomy, stop_at_inner=inner)
-    assert 50 < len(decoder._sure(posterior, decoder.paths.marginals(posterior))[0]) < 390
-    found = list(decoder.decode(posterior))
-    nothing = np.zeros(0, dtype=int), np.zeros(0, dtype=int)
-    monkeypatch.setattr(decoder, "_sure", lambda *_: nothing)
+    posterior = np.random.default_rng(0).dirichlet(np.full(decoder.paths.n_paths, concentration), 500)
+    marginals = decoder.paths.marginals(posterior)
+    found, looked_at = list(decoder.decode(posterior)), (decoder._likely(marginals) < 29).sum()
+    assert looked_at < (marginals > 0).sum() / 2
+    monkeypatch.setattr(decoder, "_worth_a_label", 0.0)
+    assert (decoder._likely(marginals) < 29).all()
     assert found == list(decoder.decode(posterior))
+    assert len({len(labels) for labels in found}) > 2
+
+
+def test_a_class_just_above_the_bound_is_looked_at_and_chosen():
+    """A root and three leaves: with the root, worth 2/3 alone, a leaf of p is worth 2 (1 + p) / 4: more from 1/3 on."""
+    fan = Taxonomy(range(4), ["root", "a", "b", "c"], [(0, 1), (0, 2), (0, 3)])
+    posterior = np.array([[0.334, 0.333, 0.333]])
+    decoder = decoder_of(fan)
+    assert decoder._likely(decoder.paths.marginals(posterior)).tolist() == [[0, 1]]
+    assert list(decoder.decode(posterior)) == [[0, 1]]
 
 
 @pytest.mark.parametrize("labels_per_document", [0.0, 2.5])

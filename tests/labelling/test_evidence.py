@@ -83,7 +83,7 @@ def test_the_gains_are_held_out():
     texts, paths = unit(rng.normal(size=(n_classes, 64))), flat_paths(n_classes)
     _, evidence = fit_label_model(noise, texts, paths, LabellingConfig())
     start = LabelHead.from_texts(texts, n_classes)
-    fitted, _ = soft_em(noise, start, paths, 5, 0.35, learn_prior=True)
+    fitted = soft_em(noise, start, paths, 5, 0.35, learn_prior=True)
     assert log_likelihood(noise, fitted, paths) - log_likelihood(noise, start, paths) > 4
     assert abs(evidence.prior_gain) < 0.15
     assert abs(evidence.corpus_gain) < 0.15
@@ -95,7 +95,7 @@ def test_the_agreements_are_shares_of_documents_with_the_same_best_path(corpus):
     planted = corpus(4500)
     _, evidence = fit(planted)
     shrinkage = selection.SHRINKAGE * max(0, evidence.prior_gain)
-    corpus_head, _ = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True, shrinkage)
+    corpus_head = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True, shrinkage)
     (uniform_head,) = fit(planted, prior="uniform")[0].heads
     texts, learnt, uniform = (
         head.path_evidence(planted.documents, planted.paths).argmax(axis=1)

@@ -70,7 +70,7 @@ def test_class_texts_that_contradict_the_corpus_get_the_corpus_prior_and_a_warme
     assert head.temperature == pytest.approx(TEMPERATURE * (1 + (0.78 - evidence.texts_and_uniform) / 0.2))
     warm = replace(planted.start, temperature=head.temperature)
     shrinkage = selection.SHRINKAGE * evidence.prior_gain
-    expected, _ = soft_em(planted.documents, warm, planted.paths, 5, 0.35, True, shrinkage)
+    expected = soft_em(planted.documents, warm, planted.paths, 5, 0.35, True, shrinkage)
     np.testing.assert_array_equal(head.class_vectors, expected.class_vectors)
     np.testing.assert_array_equal(head.log_prior, expected.log_prior)
 
@@ -153,9 +153,9 @@ def test_the_corpus_form_shrinks_rare_classes_by_what_the_prior_is_worth():
     planted = skewed()
     model, evidence = fit(planted)
     shrinkage = selection.SHRINKAGE * evidence.prior_gain
-    expected, _ = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True, shrinkage)
+    expected = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True, shrinkage)
     np.testing.assert_array_equal(model.heads[0].class_vectors, expected.class_vectors)
-    unshrunk, _ = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True)
+    unshrunk = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True)
     assert np.abs(model.heads[0].class_vectors - unshrunk.class_vectors).max() > 0.01
 
 
@@ -164,7 +164,7 @@ def test_a_prior_worth_less_than_nothing_shrinks_nothing():
     planted = even()
     model, evidence = fit(planted, prior="corpus")
     assert evidence.prior_gain < 0
-    expected, _ = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True)
+    expected = soft_em(planted.documents, planted.start, planted.paths, 5, 0.35, True)
     np.testing.assert_array_equal(model.heads[0].class_vectors, expected.class_vectors)
 
 
@@ -173,7 +173,7 @@ def test_the_uniform_form_starts_from_centred_class_texts():
     (head,) = fit(planted, prior="uniform")[0].heads
     centred = unit(planted.texts - planted.texts.mean(axis=0))
     start = LabelHead(centred, head.document_shift, np.zeros(planted.paths.n_paths, np.float32))
-    expected, _ = soft_em(planted.documents, start, planted.paths, 5, 0.35, False)
+    expected = soft_em(planted.documents, start, planted.paths, 5, 0.35, False)
     np.testing.assert_allclose(head.class_vectors, expected.class_vectors, atol=1e-6)
 
 
@@ -316,9 +316,9 @@ def test_a_corpus_that_is_no_larger_than_asked_for_is_taken_whole(monkeypatch):
 def test_rare_paths_are_not_lost_by_too_few_documents():
     """32 documents a path at least, and all that are annotated."""
     planted = plant(EVEN, n=4500)
-    rows = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), None)
+    rows = selection._rows_to_fit(4500, planted.paths, 10, None)
     assert len(rows) == 32 * planted.paths.n_paths < 4500
     missing = int(np.setdiff1d(np.arange(4500), rows)[7])
     annotations = Annotations.of({missing: [0]}, 4500, planted.paths, odds=20)
-    more = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), annotations)
+    more = selection._rows_to_fit(4500, planted.paths, 10, annotations)
     assert sorted({*rows.tolist(), missing}) == more.tolist()
