@@ -102,25 +102,24 @@ class Decoder:
         them is the largest, T, and the k - 2 others are no smaller than t: t is T / (longest + 1) at least. A class of
         marginal m has a term of at most 2m / (k + shortest), and the likeliest root one of at least 2m / (k + longest).
         What is less probable than that root by more than these factors is out; it is a class or two beside the path.
-        Rows of fewer classes are filled up with C.
+        Rows of fewer classes are filled up with C; a row whose marginals are not numbers has none.
         """
         n_rows, n_classes = marginals.shape
         by_class = marginals.T
         least = by_class[self._roots].max(axis=0) * self._worth_a_label
-        # not "at least": where scores are not numbers every class stays, and the document is found by its margin
-        classes, rows = np.divmod(np.flatnonzero(~(by_class < least).ravel()), n_rows)
-        order = np.argsort(rows, kind="stable")
+        classes, rows = np.divmod(np.flatnonzero((by_class >= least).ravel()), n_rows)
+        order = np.argsort(rows.astype(np.min_scalar_type(n_rows)), kind="stable")  # few bits are sorted by counting
         rows, classes = rows[order], classes[order]
         counts = np.bincount(rows, minlength=n_rows)
         places = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        candidates = np.full((n_rows, counts.max(initial=0)), n_classes)
+        candidates = np.full((n_rows, counts.max(initial=1)), n_classes)
         candidates[rows, places] = classes
         ranks = np.full(candidates.shape, np.inf)
         ranks[rows, places] = self._order[classes] - by_class[classes, rows]
         return np.take_along_axis(candidates, np.argsort(ranks, axis=1, kind="stable")[:, :CANDIDATES], axis=1)
 
     def _ordered(self, rows: np.ndarray, nodes: np.ndarray, marginals: np.ndarray) -> LabelSets:
-        """Sets from (row, class) pairs: closed, and the most probable class of each first."""
+        """Sets from (row, class) pairs, of which the rows ascend and the most probable class of each comes first."""
         n_rows, n_classes = marginals.shape
         in_set = np.zeros((n_rows, n_classes + 2), dtype=bool)
         in_set[:, n_classes] = True  # what a root has for a parent
@@ -132,9 +131,10 @@ class Decoder:
             kept = ~np.isin(rows, opened)
             rows = np.concatenate([rows[kept], np.repeat(opened, [len(nodes) for nodes in closed])])
             nodes = np.concatenate([nodes[kept], *closed])
-        order = np.lexsort((self._order[nodes] - marginals[rows, nodes], rows))
+            order = np.lexsort((self._order[nodes] - marginals[rows, nodes], rows))
+            rows, nodes = rows[order], nodes[order]
         counts = np.bincount(rows, minlength=n_rows)
-        return LabelSets(nodes[order].astype(np.int32), np.concatenate([[0], np.cumsum(counts)]))
+        return LabelSets(nodes.astype(np.int32), np.concatenate([[0], np.cumsum(counts)]))
 
     def multiplicity(self, posterior_of: Callable[[np.ndarray], np.ndarray], n_documents: int) -> float:
         """The multiplicity for :meth:`decode`, solved on a sample of the documents; 1 where no number was given.
@@ -170,13 +170,17 @@ class Decoder:
         return np.take_along_axis(top, order, axis=1)
 
     def _one_path(self, posterior: np.ndarray, marginals: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        places, rows = np.minimum(candidates, marginals.shape[1] - 1), np.arange(len(candidates))[:, None]
+        order = np.append(self._order, np.inf)[candidates]
+        if len(self._of_length) == 1:  # terms are in proportion to the marginals, of which the candidates are in order
+            sums = np.cumsum(marginals.T[places, rows] - order, axis=1)[:, : self._largest]
+            sizes = np.arange(1, sums.shape[1] + 1)
+            size = 1 + (sums / (sizes + self._largest // 2)).argmax(axis=1)
+            return (np.arange(candidates.shape[1]) < size[:, None]) & (candidates < marginals.shape[1])
         # joint[length]: probability that the class lies on the document's path and that this has `length` classes
         joint = {}
-        places, rows = np.minimum(candidates, marginals.shape[1] - 1), np.arange(len(candidates))[:, None]
         for length, (columns, membership) in self._of_length.items():
-            on_path = membership @ posterior.T[columns] if len(self._of_length) > 1 else marginals.T
-            joint[length] = on_path[places, rows]
-        order = np.append(self._order, np.inf)[candidates]
+            joint[length] = (membership @ posterior.T[columns])[places, rows]
 
         def terms(size: int) -> np.ndarray:
             return sum(joint[length] * (2.0 / (size + length)) for length in joint) - order

@@ -56,7 +56,6 @@ def soft_em(
     shrinkage: float = 0.0,
     annotations: Annotations | None = None,
     rows: np.ndarray | None = None,
-    early_rows: np.ndarray | None = None,
     device: str = "cpu",
     tick: Callable[[int], Any] = lambda documents: None,
 ) -> LabelHead:
@@ -71,20 +70,17 @@ def soft_em(
         classes hold most documents, the others are fed by the errors of those.
     annotations : core classes that are known of some documents; they sharpen the posteriors of those.
     rows : the documents to learn from, ascending; all when None.
-    early_rows : those of all rounds but the last; ``rows`` when None. Every round begins at the class texts again, so
-        the early ones only tell the last one whose a document seems to be.
     device : ``cpu`` or ``cuda:N``.
-    tick : told the number of documents as they are passed over.
+    tick : told the number of documents as they are passed over, ``iterations`` times each.
 
     Returns
     -------
     the head with its fitted class vectors and prior.
     """
     text = head.class_vectors
-    for left in reversed(range(iterations)):
-        seen = early_rows if left and early_rows is not None else rows
-        sums = pass_over(embeddings, head, paths, annotations, seen, device, tick)
-        n_documents = len(embeddings) if seen is None else len(seen)
+    n_documents = len(embeddings) if rows is None else len(rows)
+    for _ in range(iterations):
+        sums = pass_over(embeddings, head, paths, annotations, rows, device, tick)
         log_prior = head.log_prior
         mass = sums.class_mass[:, None]
         shrunk = mass / (mass + shrinkage * n_documents / paths.n_paths + 1e-9)

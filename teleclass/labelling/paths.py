@@ -61,12 +61,15 @@ def path_margins(posterior: np.ndarray) -> np.ndarray:
     """A document's own confidence, shape (rows,): the gap between its best and its second-best path, 0 to 1."""
     if posterior.shape[1] < 2:
         return np.ones(len(posterior), dtype=np.float32)
-    others = posterior.T.copy()  # a path's documents side by side, whatever the posterior's order in memory
-    best = others.max(axis=0)
-    places = np.flatnonzero(others == best)
-    others.ravel()[places] = -np.inf
+    by_path = np.ascontiguousarray(posterior.T)  # a path's documents side by side: no copy where they are already
+    best = by_path.max(axis=0)
+    places = np.flatnonzero(by_path == best)
+    taken = by_path.ravel()[places]
+    by_path.ravel()[places] = -np.inf
+    second = by_path.max(axis=0)
+    by_path.ravel()[places] = taken
     n_best = np.bincount(places % len(best), minlength=len(best))
-    return np.where(n_best > 1, 0, best - others.max(axis=0)).astype(posterior.dtype)
+    return np.where(n_best > 1, 0, best - second).astype(posterior.dtype)
 
 
 def index_paths(taxonomy: Taxonomy, stop_at_inner: bool = False) -> PathIndex:

@@ -39,12 +39,11 @@ SHRINKAGE = 0.5
 
 HELD_OUT_DOCUMENTS = 8_000
 
+COMPARED_DOCUMENTS = 16_384
+"""Documents at most whose best paths are compared between the forms: shares are then right to half a percent."""
+
 DOCUMENTS_PER_PATH = 32
 """Soft EM is fitted on so many documents for each path at least, whatever ``labelling.fit_documents`` says."""
-
-EARLY_DOCUMENTS = 16_384
-"""Documents that all rounds of soft EM but the last pass over at most (and DOCUMENTS_PER_PATH for each path), and that
-the forms are compared on."""
 
 
 @dataclass(frozen=True)
@@ -124,18 +123,16 @@ class _Fitter:
     paths: PathIndex
     config: LabellingConfig
     rows: np.ndarray | None
-    early_rows: np.ndarray | None
     annotations: Annotations | None
     device: str
 
     def fit(self, start: LabelHead, learn_prior: bool, what: str, shrinkage: float = 0.0) -> LabelHead:
         config = self.config
-        early, last = (len(self.embeddings if rows is None else rows) for rows in (self.early_rows, self.rows))
-        rounds = config.iterations
-        with progress(total=max(0, rounds - 1) * early + min(1, rounds) * last, unit="documents", what=what) as bar:
+        n_documents = len(self.embeddings) if self.rows is None else len(self.rows)
+        with progress(total=config.iterations * n_documents, unit="documents", what=what) as bar:
             return soft_em(
-                self.embeddings, start, self.paths, rounds, config.corpus_weight, learn_prior, shrinkage,
-                self.annotations, self.rows, self.early_rows, self.device, bar.update,
+                self.embeddings, start, self.paths, config.iterations, config.corpus_weight, learn_prior,
+                shrinkage, self.annotations, self.rows, self.device, bar.update,
             )  # fmt: skip
 
 
@@ -159,15 +156,12 @@ def fit_label_model(
     device : ``cpu`` or ``cuda:N``, for the passes of soft EM.
     """
     texts = LabelHead.from_texts(class_vectors, paths.n_paths)
-    rows = _rows_to_fit(len(embeddings), paths, config.fit_documents, annotations)
-    early_rows = _rows_to_fit(len(embeddings), paths, EARLY_DOCUMENTS, annotations)
-    if rows is not None and early_rows is not None and len(early_rows) >= len(rows):
-        early_rows = rows
-    fitter = _Fitter(embeddings, paths, config, rows, early_rows, annotations, device)
+    rows = _rows_to_fit(len(embeddings), paths, config, annotations)
+    fitter = _Fitter(embeddings, paths, config, rows, annotations, device)
     gains = _held_out_gains(embeddings, texts, paths, config)
     shrinkage = SHRINKAGE * max(0.0, gains[0])
     corpus = fitter.fit(texts, True, "soft EM, corpus prior", shrinkage)
-    sums = pass_over(embeddings, corpus, paths, annotations, early_rows, device)
+    sums = pass_over(embeddings, corpus, paths, annotations, rows, device)
     centred = replace(
         texts,
         class_vectors=unit(texts.class_vectors - texts.class_vectors.mean(axis=0)),
@@ -175,7 +169,7 @@ def fit_label_model(
     )
     uniform = fitter.fit(centred, False, "soft EM, uniform prior")
 
-    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths, early_rows))
+    evidence = Evidence(*gains, *_agreements(embeddings, (texts, corpus, uniform), paths, rows))
     choice, reason = _choose(evidence, config)
     if choice == "corpus prior" and evidence.texts_and_uniform < WEAK_AGREEMENT:
         warmth = min(1.0, (WEAK_AGREEMENT - evidence.texts_and_uniform) / WARMEST)
@@ -192,11 +186,11 @@ def fit_label_model(
 
 
 def _rows_to_fit(
-    n_documents: int, paths: PathIndex, at_most: int, annotations: Annotations | None
+    n_documents: int, paths: PathIndex, config: LabellingConfig, annotations: Annotations | None
 ) -> np.ndarray | None:
-    """Documents that soft EM learns from, ascending; None for all of them, as for ``at_most`` 0."""
-    size = max(at_most, DOCUMENTS_PER_PATH * paths.n_paths)
-    if not at_most or n_documents <= size:
+    """The documents that soft EM learns from, ascending; None for all of them."""
+    size = max(config.fit_documents, DOCUMENTS_PER_PATH * paths.n_paths)
+    if not config.fit_documents or n_documents <= size:
         return None
     rows = sample_rows(n_documents, size)
     if annotations is not None:
@@ -250,12 +244,13 @@ def _agreements(
     largest share of documents under one root by class texts."""
     same = np.zeros(3)
     by_root = np.zeros(paths.n_classes)
-    n_documents = len(embeddings) if chosen is None else len(chosen)
-    for block in blocks(n_documents, paths.n_paths):
-        documents = embeddings[block if chosen is None else chosen[block]]
+    chosen = np.arange(len(embeddings)) if chosen is None else chosen
+    chosen = chosen[sample_rows(len(chosen), COMPARED_DOCUMENTS)]
+    for block in blocks(len(chosen), paths.n_paths):
+        documents = embeddings[chosen[block]]
         texts, corpus, uniform = (head.path_evidence(documents, paths).argmax(axis=1) for head in views)
         same += [(texts == uniform).sum(), (texts == corpus).sum(), (corpus == uniform).sum()]
         by_root += np.bincount(paths.roots[texts], minlength=paths.n_classes)
-    n_documents = max(1, n_documents)
+    n_documents = max(1, len(chosen))
     first, second, third = (same / n_documents).tolist()
     return first, second, third, float(by_root.max() / n_documents)

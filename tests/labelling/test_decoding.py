@@ -229,6 +229,19 @@ def test_a_document_is_decoded_alike_alone_and_among_others(case):
     assert list(decoder.decode(posterior)) == [decoder.decode(row[None])[0] for row in posterior]
 
 
+@pytest.mark.parametrize("lost", [[1], [0, 1, 2]])
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_document_whose_posterior_is_no_number_gets_no_label_and_the_others_theirs(lost, inner):
+    """Its margin is no number either, by which the label phase finds it; a fan has paths of one length, or of two."""
+    fan = Taxonomy(range(4), ["root", "a", "b", "c"], [(0, 1), (0, 2), (0, 3)])
+    decoder = decoder_of(fan, stop_at_inner=inner)
+    posterior = np.eye(decoder.paths.n_paths)[:3]
+    expected = list(decoder.decode(posterior))
+    posterior[lost] = np.nan
+    decoded = decoder.decode(posterior)
+    assert list(decoded) == [[] if row in lost else expected[row] for row in range(3)]
+
+
 def test_more_classes_than_candidates_leave_the_path_of_a_sure_document_alone():
     """60 leaves below one root, 61 classes; 32 are looked at."""
     fan = Taxonomy(range(61), [f"c{node}" for node in range(61)], [(60, leaf) for leaf in range(60)])

@@ -320,8 +320,7 @@ def test_annotations_without_a_document_change_nothing():
     planted = plant(EVEN, n=300)
     none = Annotations.of({}, 300, planted.paths, 20.0)
     without, with_none = (
-        soft_em(planted.documents, planted.start, planted.paths, 3, 0.35, True, annotations=one)
-        for one in (None, none)
+        soft_em(planted.documents, planted.start, planted.paths, 3, 0.35, True, annotations=one) for one in (None, none)
     )
     np.testing.assert_array_equal(without.class_vectors, with_none.class_vectors)
 

@@ -107,6 +107,16 @@ def test_the_agreements_are_shares_of_documents_with_the_same_best_path(corpus):
     assert astuple(evidence)[2:] == pytest.approx((*expected, by_root.max() / len(planted.documents)))
 
 
+def test_the_agreements_of_a_large_corpus_are_taken_on_a_sample_from_all_over_it(monkeypatch):
+    planted = skewed(4500)
+    _, whole = fit(planted)
+    monkeypatch.setattr(selection, "COMPARED_DOCUMENTS", 1500)
+    _, part = fit(planted)
+    assert astuple(part)[2:] != astuple(whole)[2:]
+    assert astuple(part)[2:] == pytest.approx(astuple(whole)[2:], abs=0.03)
+    assert part.largest_root_share * 1500 == pytest.approx(round(part.largest_root_share * 1500))
+
+
 def test_the_largest_root_share_counts_best_paths():
     """Best paths: food 3 of 4 documents, whatever leaf they end at."""
     paths = index_paths(Taxonomy(range(5), ["food", "tools", "fruit", "bread", "knives"], [(0, 2), (0, 3), (1, 4)]))

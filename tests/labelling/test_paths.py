@@ -84,6 +84,14 @@ def test_the_margin_is_the_gap_between_the_two_best_paths_wherever_they_stand():
     np.testing.assert_allclose(path_margins(posterior), [0.2, 0, 1], atol=1e-12)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_posterior_stays_as_it_was(order):
+    posterior = np.array([[0.1, 0.5, 0.1, 0.3], [0.4, 0.1, 0.1, 0.4]], order=order)
+    before = posterior.copy()
+    path_margins(posterior)
+    np.testing.assert_array_equal(posterior, before)
+
+
 def test_the_only_path_is_a_sure_one():
     assert path_margins(np.ones((2, 1))).tolist() == [1, 1]
 

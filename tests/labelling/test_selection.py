@@ -316,9 +316,9 @@ def test_a_corpus_that_is_no_larger_than_asked_for_is_taken_whole(monkeypatch):
 def test_rare_paths_are_not_lost_by_too_few_documents():
     """32 documents a path at least, and all that are annotated."""
     planted = plant(EVEN, n=4500)
-    rows = selection._rows_to_fit(4500, planted.paths, 10, None)
+    rows = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), None)
     assert len(rows) == 32 * planted.paths.n_paths < 4500
     missing = int(np.setdiff1d(np.arange(4500), rows)[7])
     annotations = Annotations.of({missing: [0]}, 4500, planted.paths, odds=20)
-    more = selection._rows_to_fit(4500, planted.paths, 10, annotations)
+    more = selection._rows_to_fit(4500, planted.paths, LabellingConfig(fit_documents=10), annotations)
     assert sorted({*rows.tolist(), missing}) == more.tolist()
