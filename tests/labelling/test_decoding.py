@@ -121,6 +121,15 @@ def test_the_set_before_closing_is_the_best_of_all_127(taxonomy, monkeypatch, co
         assert expected_f1(set(classes), e, paths) == pytest.approx(best, abs=1e-6)
 
 
+@pytest.mark.parametrize("concentration", [0.1, 0.3, 1.0])
+def test_paths_of_one_length_against_all_label_sets_of_up_to_four(concentration):
+    """Two roots of three leaves: all that tells the terms of classes apart are their marginals."""
+    tree = Taxonomy(range(8), [f"c{node}" for node in range(8)], [(leaf % 2, leaf) for leaf in range(2, 8)])
+    posterior = np.random.default_rng(4).dirichlet(np.full(6, concentration), size=200)
+    check_against_brute_force(tree, posterior, all_subsets(8, 4), inner=False)
+    assert len({len(labels) for labels in decoder_of(tree).decode(posterior)}) > 2
+
+
 @pytest.mark.parametrize("concentration", [0.2, 0.6, 2.0])
 def test_the_seven_classes_against_all_127_label_sets(taxonomy, concentration):
     posterior = np.random.default_rng(0).dirichlet(np.full(4, concentration), size=150)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,22 @@ def test_posterior_rows_sum_to_one(taxonomy, stop_at_inner):
     assert posterior.shape == (51, paths.n_paths)
     assert (posterior >= 0).all()
     np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_the_posterior_is_that_of_unit_documents_without_the_shift(taxonomy, even, shifted):
+    """Scores, their spread over the classes and the prior as they are defined, one head, documents of any length."""
+    paths = index_paths(taxonomy)
+    head = random_head(3, 7, paths.n_paths, shifted=shifted)
+    head = replace(head, log_prior=np.full_like(head.log_prior, -1.4)) if even else head
+    documents = random_documents(40) * np.linspace(0.5, 1, 40)[:, None]
+    seen = unit(documents - head.document_shift) if shifted else documents
+    scores = seen @ head.class_vectors.T
+    evidence = scores @ paths.weights.toarray().T + head.temperature * head.log_prior
+    odds = np.exp(evidence / (0.4 * scores.std(axis=1, keepdims=True)))
+    posterior = LabelModel((head,), 0.4, "", "").posterior(documents, paths)
+    np.testing.assert_allclose(posterior, odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
 
 
 def test_two_heads_are_averaged(taxonomy):
