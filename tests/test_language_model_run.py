@@ -70,19 +70,20 @@ def data(folder) -> Path:
     return copy
 
 
-def start(folder: Path, data: Path, output: str, *more: str):
-    """The sample's experiment with four training steps; the key is in the environment."""
+def start(folder: Path, data: Path, model: Path, output: str, *more: str):
+    """The sample's experiment with four training steps of a tiny model; the key is in the environment."""
     command = [
         sys.executable, SCRIPT, "--data_dir", str(data), "--preset", "offline", "--training.max_steps", "4",
-        "--output_dir", str(folder / output), "--llm.model", "scripted", "--llm.document_kind", "product review", *more,
+        "--training.model", str(model), "--output_dir", str(folder / output), "--llm.model", "scripted",
+        "--llm.document_kind", "product review", *more,
     ]  # fmt: skip
     return run(command, folder, TELECLASS_LLM_API_KEY=KEY)
 
 
 @pytest.fixture(scope="module")
-def first(folder, data):
+def first(folder, data, tiny_model):
     with ScriptedServer(play) as server:
-        process = start(folder, data, "first", "--llm.base_url", server.url, "--llm.timeout", "1.5")
+        process = start(folder, data, tiny_model, "first", "--llm.base_url", server.url, "--llm.timeout", "1.5")
     assert process.returncode == 0, process.stderr
     return process, server
 
@@ -152,10 +153,10 @@ def test_a_key_that_the_server_repeats_in_its_refusal_is_in_no_output(tmp_path, 
     assert [file for file in tmp_path.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()] == []
 
 
-def test_a_second_run_asks_nothing(first, folder, data):
+def test_a_second_run_asks_nothing(first, folder, data, tiny_model):
     before = (folder / "first" / "submission.csv").read_bytes()
     with ScriptedServer(play) as server:
-        forced = start(folder, data, "first", "--llm.base_url", server.url, "--force", "label")
+        forced = start(folder, data, tiny_model, "first", "--llm.base_url", server.url, "--force", "label")
     assert forced.returncode == 0, forced.stderr
     assert server.requests == []
     assert metrics_of(folder, "first")["llm/annotate/calls"] == 0

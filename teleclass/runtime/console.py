@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -18,6 +19,9 @@ NOISY = (
     "transformers", "sentence_transformers", "deepspeed", "DeepSpeed", "mlflow", "alembic", "torch", "filelock",
     "openai", "httpx", "urllib3", "sqlalchemy",
 )  # fmt: skip
+
+SECONDS_A_LINE = 60
+LINE = "{desc}: {n_fmt} of {total_fmt}{unit} in {elapsed}, {remaining} to go"
 
 
 def is_first_rank() -> bool:
@@ -60,18 +64,35 @@ def quiet_libraries() -> None:
 
 
 def progress(iterable: Iterable | None = None, *, total: int | None = None, unit: str, what: str) -> Any:
-    """A tqdm bar that appears after two seconds, on rank 0 and only where standard error is a terminal.
+    """How far a loop is, on rank 0: a tqdm bar after two seconds on a terminal, elsewhere a line a minute.
 
     Each of its steps counts as a sign of progress; as a context, it is a loop whose steps are to come every now and
     then.
     """
-    quiet = not (is_first_rank() and sys.stderr.isatty())
-    return _bar_type()(iterable, total=total, unit=f" {unit}", desc=f"  {what}", delay=2, disable=quiet, leave=False)
+    described: dict[str, Any] = {"total": total, "unit": f" {unit}", "desc": f"  {what}", "leave": False}
+    bar, line = _bar_types()
+    if not is_first_rank():
+        return bar(iterable, disable=True, **described)
+    if sys.stderr.isatty():
+        return bar(iterable, delay=2, **described)
+    seconds = {"delay": SECONDS_A_LINE, "mininterval": SECONDS_A_LINE, "maxinterval": SECONDS_A_LINE}
+    return line(iterable, file=_Lines(), miniters=1, bar_format=LINE, **seconds, **described)
+
+
+class _Lines:
+    """Where a bar that is no bar writes: a line in the log for each of its states."""
+
+    def write(self, text: str) -> None:
+        if state := text.replace("\x1b[A", "").strip("\r\n "):
+            log.info("  %s", state)
+
+    def flush(self) -> None:
+        """Lines are not held back."""
 
 
 @cache
-def _bar_type() -> Any:
-    """The class of bars, made when tqdm is needed."""
+def _bar_types() -> tuple[Any, Any]:
+    """The classes of bars and of lines, made when tqdm is needed."""
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -95,7 +116,11 @@ def _bar_type() -> Any:
             self._loop.__exit__(*raised)
             super().__exit__(*raised)
 
-    return Bar
+    class Line(Bar):
+        monitor_interval = 0  # no thread beside it
+
+    Line.set_lock(threading.RLock())  # tqdm's own is shared with other processes, and takes one to look after it
+    return Bar, Line
 
 
 def duration(seconds: float) -> str:

@@ -1,12 +1,16 @@
 import io
 import json
+import logging
+import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 from experiments import ROOT, clean_environment
 
-from teleclass.runtime.console import duration, is_first_rank, progress
+from teleclass.runtime.console import duration, is_first_rank, log, progress
 
 
 @pytest.mark.parametrize(
@@ -78,10 +82,16 @@ class Terminal(io.StringIO):
 
 @pytest.mark.parametrize(
     ("stream", "rank", "disabled"),
-    [(Terminal, None, False), (Terminal, "0", False), (Terminal, "1", True), (io.StringIO, None, True)],
-    ids=["terminal", "terminal of rank 0", "terminal of rank 1", "file"],
+    [
+        (Terminal, None, False),
+        (Terminal, "0", False),
+        (Terminal, "1", True),
+        (io.StringIO, None, False),
+        (io.StringIO, "1", True),
+    ],
+    ids=["terminal", "terminal of rank 0", "terminal of rank 1", "file", "file of rank 1"],
 )
-def test_progress_is_shown_on_a_terminal_by_the_first_rank_only(monkeypatch, stream, rank, disabled):
+def test_progress_is_shown_by_the_first_rank_only(monkeypatch, stream, rank, disabled):
     monkeypatch.delenv("RANK", raising=False)
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
@@ -93,11 +103,59 @@ def test_progress_is_shown_on_a_terminal_by_the_first_rank_only(monkeypatch, str
     assert sys.stderr.getvalue() == ""  # nothing in the first two seconds
 
 
-def test_a_bar_without_an_iterable_can_be_updated_where_it_is_not_shown(monkeypatch):
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_bar_without_an_iterable_can_be_updated_where_it_is_not_shown(monkeypatch, rank):
+    monkeypatch.setenv("RANK", rank)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with progress(total=10, unit="steps", what="training") as bar:
         bar.update(4)
     assert sys.stderr.getvalue() == ""
+
+
+@pytest.fixture
+def file(monkeypatch):
+    """Standard error that goes to a file, and what is logged into it."""
+    stream = io.StringIO()
+    monkeypatch.delenv("RANK", raising=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(log, "handlers", [logging.StreamHandler(stream)])
+    monkeypatch.setattr(log, "level", logging.INFO)
+    return stream
+
+
+def pass_seconds(bar, seconds):
+    bar.start_t -= seconds
+    bar.last_print_t -= seconds
+
+
+def test_in_a_file_progress_is_a_line_a_minute(file):
+    with progress(total=1200, unit="steps", what="training") as bar:
+        bar.update(4)
+        pass_seconds(bar, 62)
+        bar.update(116)
+        bar.update(1)
+        pass_seconds(bar, 60)
+        bar.update(119)
+    first, second = file.getvalue().splitlines()
+    assert first == "  training: 120 of 1200 steps in 01:02, 09:18 to go"
+    assert second.startswith("  training: 240 of 1200 steps in 02:02, 08:0")
+
+
+def test_in_a_file_a_loop_within_a_loop_has_lines_too(file):
+    for _ in progress([1], unit="shards", what="encoding"):
+        bar = progress(iter("abc"), total=3, unit="batches", what="shard")
+        pass_seconds(bar, 90)
+        assert list(bar) == ["a", "b", "c"]
+    assert file.getvalue() == "  shard: 1 of 3 batches in 01:30, 03:00 to go\n"
+
+
+def test_progress_in_a_file_takes_no_thread_and_no_process(file):
+    threads = threading.active_count()
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+    with progress(total=10, unit="steps", what="training") as bar:
+        bar.update(1)
+        assert threading.active_count() == threads
+        assert Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text() == children
 
 
 def test_what_is_shown_names_the_work_and_its_unit(monkeypatch):
