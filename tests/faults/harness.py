@@ -82,7 +82,7 @@ class Fork:
         while self.is_alive():
             if time.monotonic() > deadline:
                 used = cpu_seconds(self.pid)
-                os.kill(self.pid, signal.SIGUSR1)  # where it stands, on its standard error
+                os.kill(self.pid, signal.SIGUSR2)  # where it stands, on its standard error
                 time.sleep(1)
                 used = f"{cpu_seconds(self.pid):.1f} s of CPU time, {cpu_seconds(self.pid) - used:.2f} in the last"
                 os.kill(self.pid, signal.SIGKILL)

@@ -22,7 +22,7 @@ def experiment(order):
     os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), 2)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    faulthandler.register(signal.SIGUSR1, file=2)
+    faulthandler.register(signal.SIGUSR2, file=2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for module, acts in sitecustomize.actions().items():
         for act in acts:
