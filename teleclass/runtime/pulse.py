@@ -28,12 +28,14 @@ class Activity:
     ticks : steps of loops, counted over all of them.
     loops : loops under way, each of whose steps takes seconds.
     waits : whether it waits for other ranks, which may take hours.
+    meetings : waits for other ranks that it has begun; the same on every rank once all are there.
     """
 
     phase: str = "start"
     ticks: int = 0
     loops: int = 0
     waits: int = 0
+    meetings: int = 0
 
     def tick(self) -> None:
         self.ticks += 1
@@ -51,6 +53,7 @@ class Activity:
     def waiting(self) -> Iterator[None]:
         """For other ranks, however long they take."""
         self.waits += 1
+        self.meetings += 1
         try:
             yield
         finally:
@@ -70,7 +73,7 @@ class Pulse:
     run : tells this start of an experiment from others in the same folder.
     pid, start : the process, and when it started.
     beat : counted up every second by a thread of its own.
-    ticks, is_looping, is_waiting : see :class:`Activity`; a rank that waits for others is in no loop.
+    ticks, is_looping, is_waiting, meetings : see :class:`Activity`; a rank that waits for others is in no loop.
     place : where its main thread is: a file, a line and a function.
     is_in_library : whether that is in torch.distributed or DeepSpeed, where ranks meet.
     end : empty while it runs; ``finished``, ``stopped``, or ``failed: `` and why.
@@ -86,6 +89,7 @@ class Pulse:
     ticks: int = 0
     is_looping: bool = False
     is_waiting: bool = False
+    meetings: int = 0
     place: str = ""
     is_in_library: bool = False
     end: str = ""
@@ -99,6 +103,7 @@ class Pulse:
             ticks=now.ticks,
             is_looping=now.loops > 0 and not now.waits,
             is_waiting=now.waits > 0,
+            meetings=now.meetings,
             place=place,
             is_in_library=any(one in file for one in MEETING_PLACES),
             end=end,

@@ -36,8 +36,10 @@ class _Seen:
 
     beat: int = -1
     ticks: int = -1
+    meetings: int = -1
     beaten: float = 0.0
     ticked: float = 0.0
+    met: float = 0.0
     pulse: Pulse | None = None
 
 
@@ -170,6 +172,8 @@ class Supervisor:
                     seen.beat, seen.beaten = pulse.beat, self._awake
                 if pulse.ticks != seen.ticks or not pulse.is_looping:
                     seen.ticks, seen.ticked = pulse.ticks, self._awake
+                if pulse.meetings != seen.meetings or not pulse.is_waiting:
+                    seen.meetings, seen.met = pulse.meetings, self._awake
                 seen.pulse = pulse
             if self._loss is None:
                 self._loss = self._find()
@@ -191,17 +195,22 @@ class Supervisor:
             deadline = self.config.stuck_after if can_be_busy else self.config.stopped_after
             if not pulse.end and deadline and silent >= deadline:
                 return self._loss_of(pulse, f"has given no sign of life for {silent:.0f} s (stopped, or cut off)")
+        return self._find_standstill([(seen, pulse) for seen, pulse in known.values() if not pulse.end])
+
+    def _find_standstill(self, known: list[tuple[_Seen, Pulse]]) -> Loss | None:
+        """The rank that hangs, if one does: a loop stands still, or all ranks wait for each other."""
         deadline = self.config.stuck_after
-        if (
-            self.ranks.is_first
-            and deadline
-            and any(self._awake - seen.ticked >= deadline for seen, _ in known.values())
-        ):
-            # Those that wait for the one that hangs wait in a library, or have taken more steps.
-            there = [pulse for _, pulse in known.values() if not pulse.end and not pulse.is_waiting]
-            pulse = min(there, key=lambda one: (one.is_in_library, one.ticks))
-            return self._loss_of(pulse, f"has made no progress for {deadline} s (it is at {pulse.place})")
-        return None
+        if not (self.ranks.is_first and deadline and known):
+            return None
+        a_loop_stands = any(self._awake - seen.ticked >= deadline for seen, _ in known)
+        all_wait = len(known) == self.ranks.world_size and all(self._awake - seen.met >= deadline for seen, _ in known)
+        if not a_loop_stands and not all_wait:
+            return None
+        # Those that wait for the one that hangs wait in a library, have taken more steps or come to more meetings.
+        pulse = min(
+            (pulse for _, pulse in known), key=lambda one: (one.is_in_library, one.is_waiting, one.meetings, one.ticks)
+        )
+        return self._loss_of(pulse, f"has made no progress for {deadline} s (it is at {pulse.place})")
 
     def _loss_of(self, pulse: Pulse, what: str, has_told: bool = False) -> Loss:
         where = f"its log: {self.log_of(pulse.rank)}" if pulse.rank else "its messages stand above"

@@ -73,10 +73,12 @@ def test_a_stopped_rank_is_noticed_at_the_deadline_and_ended_with_the_other(benc
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("how", ["hang", "hang_waiting"])
 @pytest.mark.twin("teleclass.runtime.supervision:Supervisor._find")
-def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_two):
+def test_a_rank_that_hangs_is_named_and_not_the_one_that_waits_for_it(bench_of_two, how):
+    """In a step, or where ranks wait for each other: there the other may wait too."""
     output = bench_of_two.copied("hanging", "train")
-    forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill="1 train 1000 hang")
+    forks = bench_of_two.start(output, *ENDLESS, "--supervision.stuck_after", "4", kill=f"1 train 1000 {how}")
     forks[0].wait_for("[5/7] train")
     wait_until(lambda: is_looping(output / "logs" / "rank_1.json", forks[1].pid), 60)
     os.kill(forks[1].pid, signal.SIGUSR1)

@@ -32,12 +32,31 @@ def fail(*_):
     raise ZeroDivisionError("of the test")
 
 
+def hang_waiting(*_):
+    """Have the next wait for other ranks last for ever."""
+    import time
+    from contextlib import contextmanager
+
+    from teleclass.runtime.pulse import Activity
+
+    waiting = Activity.waiting
+
+    @contextmanager
+    def for_ever(self):
+        with waiting(self):
+            yield
+            time.sleep(1000)
+
+    Activity.waiting = for_ever
+
+
 def arm(execution, rank, phase, moment, number):
     """Have a rank send itself a signal in a phase.
 
     ``moment``: ``start``; ``before_N`` and ``after_N``, around the Nth file that the phase renames into place, its
     completion marker being the last; ``marker``, when all ranks are done and before the marker; or a number of seconds.
-    Instead of a signal's number, ``hang`` has the rank's main thread sleep, and ``raise`` has it fail.
+    Instead of a signal's number, ``hang`` has the rank's main thread sleep, ``hang_waiting`` has it sleep where it next
+    waits for other ranks, once they have come, and ``raise`` has it fail.
     """
     import signal
     import threading
@@ -48,6 +67,8 @@ def arm(execution, rank, phase, moment, number):
     state = {"phase": "", "files": 0}
     if number == "hang":
         signal.signal(signal.SIGUSR1, lambda *_: time.sleep(1000))
+    elif number == "hang_waiting":
+        signal.signal(signal.SIGUSR1, hang_waiting)
     elif number == "raise":
         signal.signal(signal.SIGUSR1, fail)
     run_phase, replace = execution._run_phase, os.replace
