@@ -14,7 +14,9 @@ RECORD_BYTES = 2048
 """Of a pulse's file: always the same, so that renewing it needs no space on the disk."""
 
 
-MEETING_PLACES = ("/torch/distributed/", "/deepspeed/")
+MEETING_PLACES = (
+    "/torch/distributed/", "/deepspeed/", "/teleclass/runtime/distributed.py", "/teleclass/runtime/exchange.py",
+)  # fmt: skip
 """Parts of file names of the code in which ranks wait for each other."""
 
 
@@ -75,7 +77,7 @@ class Pulse:
     beat : counted up every second by a thread of its own.
     ticks, is_looping, is_waiting, meetings : see :class:`Activity`; a rank that waits for others is in no loop.
     place : where its main thread is: a file, a line and a function.
-    is_in_library : whether that is in torch.distributed or DeepSpeed, where ranks meet.
+    is_in_library : whether that is in torch.distributed or DeepSpeed, or in our calls of them, where ranks meet.
     end : empty while it runs; ``finished``, ``stopped``, or ``failed: `` and why.
     """
 

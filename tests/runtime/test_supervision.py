@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 
 import pytest
+import torch
 
-from teleclass.runtime.distributed import Ranks
+from teleclass.runtime import exchange
+from teleclass.runtime.distributed import Ranks, import_deepspeed
 from teleclass.runtime.processes import process_start
-from teleclass.runtime.pulse import Activity, Pulse
+from teleclass.runtime.pulse import MEETING_PLACES, Activity, Pulse
 from teleclass.runtime.standstill import SupervisionConfig
 from teleclass.runtime.supervision import Supervisor, _Seen
+
+deepspeed = import_deepspeed()
 
 WAITS = {"is_waiting": True, "is_in_library": True}
 LOOPS = {"is_looping": True}
@@ -89,6 +94,24 @@ def test_nobody_hangs_where_somebody_works(lost, first, second, changing):
 
 def test_without_a_deadline_nobody_hangs(lost):
     assert lost(30, WAITS, WAITS, stuck_after=0) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "meets"),
+    [
+        (Ranks.begin_maximum, True),
+        (exchange.reduce_by_messages, True),
+        (exchange.gather_by_broadcasts, True),
+        (torch.distributed.send, True),
+        (deepspeed.comm.barrier, True),
+        (Activity.waiting, False),
+        (Supervisor.watching, False),
+    ],
+)
+def test_a_rank_that_waits_in_a_step_stands_where_ranks_meet(function, meets):
+    """The innermost frame while it waits is of our own code, of torch's or of DeepSpeed's."""
+    file = inspect.unwrap(function).__code__.co_filename
+    assert any(place in file for place in MEETING_PLACES) == meets
 
 
 def test_meetings_are_counted_as_they_begin():
