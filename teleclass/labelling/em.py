@@ -17,7 +17,7 @@ from teleclass.errors import MemoryShortageError
 from teleclass.labelling.annotation import Annotations
 from teleclass.labelling.label_model import LabelHead
 from teleclass.labelling.paths import PathIndex
-from teleclass.labelling.similarity import blocks, softmax, unit
+from teleclass.labelling.similarity import blocks, product, softmax, unit
 from teleclass.runtime.memory import is_out_of_memory, release_memory, tell_halving
 
 _fitting: dict[str, int] = {}
@@ -149,13 +149,13 @@ class _Expectation:
         """
         if self.device != "cpu":
             return self._add_on_device(documents, evidence)
-        scores = (self.vectors @ documents.T).T
+        scores = product(self.vectors, documents.T).T
         scores += self.log_prior
         posterior = softmax(scores)
         if evidence is not None:
             posterior = evidence(posterior)
         self.mass += posterior.sum(axis=0)
-        self.total += posterior.T @ documents
+        self.total += product(posterior.T, documents)
         return True
 
     def _add_on_device(self, documents: np.ndarray, evidence: Callable[[np.ndarray], np.ndarray] | None) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from teleclass.labelling.paths import PathIndex
-from teleclass.labelling.similarity import softmax, unit
+from teleclass.labelling.similarity import product, softmax, unit
 
 TEMPERATURE = 0.02
 """Temperature of the path posterior in soft EM, in cosine."""
@@ -62,8 +62,8 @@ class LabelHead:
         """
         vectors, of_shift = self._centred
         if not self.is_even:
-            return (vectors @ self.documents(embeddings).T).T
-        scores = (vectors @ np.asarray(embeddings, dtype=np.float32).T).T
+            return product(vectors, self.documents(embeddings).T).T
+        scores = product(vectors, np.asarray(embeddings, dtype=np.float32).T).T
         if of_shift.any():
             scores -= of_shift
         return scores

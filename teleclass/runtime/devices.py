@@ -98,6 +98,14 @@ def fast_bf16(device: str) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
+def rounds_fp32_products() -> bool:
+    """Whether this CPU multiplies fp32 matrices by bf16 instructions where that is allowed: with AMX it does.
+
+    oneDNN has no such product for CPUs whose bf16 instructions are those of AVX-512 alone; it takes fp32 there.
+    """
+    return bool(_cpu_capabilities().get("amx_bf16"))
+
+
 def inference_dtype(device: str) -> torch.dtype:
     """bf16 where it is fast, else fp16 on GPUs and fp32 on CPUs."""
     import torch

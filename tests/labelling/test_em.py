@@ -17,6 +17,8 @@ from teleclass.labelling.label_model import LabelHead
 from teleclass.labelling.paths import index_paths
 from teleclass.labelling.similarity import BLOCK_ROWS, unit
 
+pytestmark = pytest.mark.usefixtures("fp32_products")
+
 TWO = LabelHead.from_texts(np.eye(2), 2)
 """Two classes at right angles, both paths equally likely."""
 

@@ -18,6 +18,8 @@ from teleclass.labelling.paths import index_paths
 from teleclass.labelling.selection import Evidence, LabellingConfig, fit_label_model
 from teleclass.labelling.similarity import unit
 
+pytestmark = pytest.mark.usefixtures("fp32_products")
+
 
 def plain_em(documents, texts, weights, membership, iterations, corpus_weight):
     """Soft EM with a learnt prior, whole matrices at a time: class vectors and log prior."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+import torch
 
-from teleclass.labelling.similarity import BLOCK_ROWS, BLOCK_VALUES, blocks, sample_rows, softmax, unit
+from teleclass.labelling.similarity import BLOCK_ROWS, BLOCK_VALUES, blocks, product, sample_rows, softmax, unit
+from teleclass.runtime.devices import rounds_fp32_products
 
 
 def test_rows_have_length_one_and_a_zero_row_stays_zero():
@@ -47,6 +51,46 @@ def test_a_sample_is_ascending_without_repetition_and_always_the_same():
     assert 900 <= rows[-1] < 1000
     np.testing.assert_array_equal(rows, sample_rows(1000, 100))
     np.testing.assert_array_equal(sample_rows(5, 100), np.arange(5))
+
+
+@pytest.fixture
+def factors():
+    """Unit vectors of 300 classes, and 1,024 documents as they lie in a file that may only be read."""
+    rng = np.random.default_rng(3)
+    classes, documents = unit(rng.normal(size=(300, 384))), unit(rng.normal(size=(1024, 384)))
+    documents.flags.writeable = False
+    return classes, documents
+
+
+def as_multiplied(matrix: np.ndarray) -> np.ndarray:
+    """What this machine's products are to see of a factor, in fp64."""
+    factor = torch.from_numpy(matrix.copy())
+    return (factor.bfloat16() if rounds_fp32_products() else factor).double().numpy()
+
+
+def test_a_product_is_that_of_its_factors_rounded_where_the_cpu_is_fast_at_it_with_fp32_sums(factors):
+    classes, documents = factors
+    posterior = np.random.default_rng(4).random((1024, 300), dtype=np.float32)
+    for left, right in ((classes, documents.T), (posterior.T, documents)):
+        np.testing.assert_allclose(product(left, right), as_multiplied(left) @ as_multiplied(right), atol=1e-5)
+
+
+def test_a_product_warns_of_nothing_and_leaves_torch_as_it_was(factors, monkeypatch):
+    """What training asks of its own products is not to change because documents were labelled before."""
+    monkeypatch.setattr("teleclass.labelling.similarity.rounds_fp32_products", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        product(factors[0], factors[1].T)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_document_that_is_no_number_stays_so_alone(factors):
+    classes, documents = factors
+    broken = documents.copy()
+    broken[7, 3] = np.nan
+    scores = product(classes, broken.T)
+    assert np.isnan(scores[:, 7]).all()
+    assert np.isfinite(np.delete(scores, 7, axis=1)).all()
 
 
 def test_softmax_by_hand_and_without_overflow():
