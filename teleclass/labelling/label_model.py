@@ -48,25 +48,30 @@ class LabelHead:
         return bool(np.ptp(self.log_prior) == 0)
 
     @cached_property
-    def _centred(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class vectors less their mean, (C, D), and their products with the document shift, (C,)."""
-        vectors = self.class_vectors - self.class_vectors.mean(axis=0)
-        return vectors, vectors @ self.document_shift
+    def centred_vectors(self) -> np.ndarray:
+        """Class vectors less their mean, (C, D).
 
-    def centred_scores(self, embeddings: np.ndarray) -> np.ndarray:
-        """What the posterior needs of the scores of documents and classes, shape (rows, C).
-
-        Their mean over the classes is 0, so that the mean of their squares is their variance; the posterior stays, as
-        every path has lost the same. Where no prior is added to them they are not scaled by the document's length
-        either, as they are divided by their spread, and the shift is taken off the products.
+        The mean of a document's scores over the classes is 0 then, so that the mean of their squares is their variance;
+        its posterior stays the same, as every path has lost the same.
         """
-        vectors, of_shift = self._centred
+        return self.class_vectors - self.class_vectors.mean(axis=0)
+
+    @cached_property
+    def _of_shift(self) -> np.ndarray:
+        """Products of the centred class vectors and the document shift, (C,)."""
+        return self.centred_vectors @ self.document_shift
+
+    def shift_off(self, scores: np.ndarray, embeddings: np.ndarray) -> None:
+        """Make products of embeddings and centred vectors, (rows, C), those of documents as the head sees them.
+
+        Where no prior is added they are not scaled by the document's length, as they are divided by their spread.
+        """
+        if not self.document_shift.any():
+            return
+        scores -= self._of_shift
         if not self.is_even:
-            return product(vectors, self.documents(embeddings).T).T
-        scores = product(vectors, np.asarray(embeddings, dtype=np.float32).T).T
-        if of_shift.any():
-            scores -= of_shift
-        return scores
+            length = np.linalg.norm(embeddings - self.document_shift, axis=1)
+            scores /= np.where(length > 0, length, 1)[:, None]
 
     def documents(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings as this head sees them, shape (rows, D)."""
@@ -100,20 +105,31 @@ class LabelModel:
 
     def posterior(self, embeddings: np.ndarray, paths: PathIndex) -> np.ndarray:
         """Probability of every path for every document, shape (rows, P)."""
-        mean, *others = (self._posterior_of(head, embeddings, paths, 1 / len(self.heads)) for head in self.heads)
+        embeddings = np.asarray(embeddings, dtype=np.float32)
+        # One product for all heads: the documents are read, and rounded where they are, once.
+        scores = np.split(product(self._centred_vectors, embeddings.T), len(self.heads))
+        mean, *others = (self._posterior_of(*one, embeddings, paths) for one in zip(self.heads, scores, strict=True))
         for other in others:
             mean += other
         return mean
 
-    def _posterior_of(self, head: LabelHead, embeddings: np.ndarray, paths: PathIndex, mass: float) -> np.ndarray:
-        """The posterior that one head gives, in rows that sum to ``mass``."""
-        scores = head.centred_scores(embeddings)
+    @cached_property
+    def _centred_vectors(self) -> np.ndarray:
+        """Centred class vectors of all heads, one head's under the other's, (heads · C, D)."""
+        return np.concatenate([head.centred_vectors for head in self.heads])
+
+    def _posterior_of(
+        self, head: LabelHead, by_class: np.ndarray, embeddings: np.ndarray, paths: PathIndex
+    ) -> np.ndarray:
+        """The posterior that one head gives, of products (C, rows), in rows that sum to 1 / heads."""
+        scores = by_class.T
+        head.shift_off(scores, embeddings)
         variance = np.einsum("rc,rc->r", scores, scores) / np.float32(scores.shape[1])
         evidence = paths.path_scores(scores)
         if not head.is_even:
             evidence += head.temperature * head.log_prior
         evidence /= (self.sharpness * np.maximum(np.sqrt(variance), 1e-6))[:, None]
-        return softmax(evidence, mass)
+        return softmax(evidence, 1 / len(self.heads))
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""

@@ -26,7 +26,8 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Matrix product of fp32 arrays, (n, k) by (k, m): its factors are rounded to bf16 where the CPU is fast at that.
 
-    Sums stay fp32.
+    Sums stay fp32. 1,000,000 documents were labelled in 13 s instead of 22 (one thread of a Xeon with AMX), scores of
+    unit vectors wrong by 7e-5, and by 6e-4 at worst; an encoder in bf16 moves more labels than that (docs/log.md).
     """
     if not rounds_fp32_products():
         return left @ right
