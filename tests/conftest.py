@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy  # noqa: F401  # its BLAS must be there to be limited
 import pytest
-from experiments import FP32, SCRIPT, Finished, clean_environment, options, run, write_ds_config
+from experiments import FP32, SCRIPT, Finished, clean_environment, loaded, options, run, write_ds_config
 from threadpoolctl import threadpool_limits
 
 pytest_plugins = ["faults.twins"]
@@ -87,6 +87,12 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def fp32_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For comparisons with a plain computation: no CPU rounds the factors of label's products."""
+    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: False)
+
+
+@pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
     """A writable copy of the seven-class data set, course layout."""
     return write_course_layout(tmp_path / "data")
@@ -154,11 +160,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def zygote():
     """Forks experiments from a process that has loaded all libraries."""
-    from faults.harness import Zygote
-
-    zygote = Zygote()
-    yield zygote
-    zygote.close()
+    return loaded()
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from forks import Zygote
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = str(ROOT / "run_experiment.py")
 UNWANTED = ("MLFLOW_TRACKING", "COV_", "OPENAI_", "TELECLASS_LLM_")
 """Beginnings of environment variables that an experiment of the tests does not see."""
+
+LOADING = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+"""What a process that loads torch must find: it reads these once."""
 
 FP32 = {"fp16": {"enabled": False}}
 DEEPSPEED = str(Path(sys.executable).parent / "deepspeed")
@@ -49,8 +56,30 @@ def options(data_dir: Path, model: Path, output: Path, *more: str) -> list[str]:
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; CUDA is hidden so that the tests mean the same everywhere."""
-    return subprocess.run(command, cwd=cwd, env=clean_environment(**environment), capture_output=True, text=True)
+    """Run a command to its end; CUDA is hidden so that the tests mean the same everywhere.
+
+    An experiment of one process is forked off one that has loaded the libraries; started by itself, as users do it, it
+    is where a test needs a process to stop, and under DeepSpeed's launcher.
+    """
+    kept = clean_environment(**environment)
+    if command[:2] != [sys.executable, SCRIPT]:
+        return subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as folder:
+        stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
+        status = loaded().fork(cwd, command[2:], kept, stderr, stdout).wait(600)
+        return subprocess.CompletedProcess(command, status, stdout.read_text("utf-8"), stderr.read_text("utf-8"))
+
+
+@cache
+def loaded() -> Zygote:
+    """A process that has loaded the libraries and forks experiments."""
+    from faults.twins import CHILD  # pytest's plugin: it is to load it first
+
+    environment = clean_environment(**LOADING)
+    environment.pop(CHILD["TAKEN_OUT"], None)
+    zygote = Zygote(environment)
+    atexit.register(zygote.close)
+    return zygote
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from teleclass.runtime.devices import rounds_fp32_products
+from teleclass.runtime.devices import has_amx
 
 BLOCK_ROWS = 1024
 """Documents of a block: with some five hundred classes its matrices of 2 MB stay in the cache. Half a million documents
@@ -29,7 +29,7 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     Sums stay fp32. 1,000,000 documents were labelled in 13 s instead of 22 (one thread of a Xeon with AMX), scores of
     unit vectors wrong by 7e-5, and by 6e-4 at worst; an encoder in bf16 moves more labels than that (docs/log.md).
     """
-    if not rounds_fp32_products():
+    if not has_amx():
         return left @ right
     import torch
 

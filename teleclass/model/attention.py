@@ -1,4 +1,4 @@
-"""Attention within each text of a packed batch: a loop that stays in the cache on a CPU, SDPA elsewhere."""
+"""Attention within each text of a packed batch: a loop that stays in the cache on a CPU, fused kernels elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from teleclass.model.batching import PackedTokens
 from teleclass.model.dropout import keep_bits, with_bits
+from teleclass.model.tiles import TiledAttention, takes_tiles
 
 RUN_SCORES = 32_768
 """Scores a head that texts of one length may have together to be computed at once: more fall out of the cache. Two
@@ -46,7 +47,8 @@ class Attention:
     """Softmax attention of every token over the tokens of its own text, for one packed batch and all of its layers.
 
     On a CPU a loop over runs of texts, see :class:`_PackedAttention`; elsewhere torch's fused kernels, padded for the
-    scores alone, which are a small part of the work.
+    scores alone, which are a small part of the work. A CPU with AMX takes the fused kernel too where no gradient is
+    asked for, see :class:`teleclass.model.tiles.TiledAttention`.
 
     Parameters
     ----------
@@ -61,6 +63,7 @@ class Attention:
         self.is_padded = batch.rows.device.type != "cpu" if padded is None else padded
         self._is_even = min(batch.lengths) == max(batch.lengths)
         self._mask: torch.Tensor | None = None
+        self._tiled: TiledAttention | None = None
 
     def __call__(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float = 0.0
@@ -73,6 +76,11 @@ class Attention:
         dropout : share of the attention probabilities that are dropped.
         """
         if not self.is_padded:
+            bias = None if self.bias is None else self.bias.to(query.dtype)
+            if not dropout and takes_tiles(query, key, value, bias):
+                if self._tiled is None:
+                    self._tiled = TiledAttention(self.batch.lengths, self.n_heads, bias, query.dtype)
+                return self._tiled(query, key, value)
             return _PackedAttention.apply(query, key, value, self.bias, self.batch.lengths, self.n_heads, dropout)
         batch, width = self.batch, query.shape[1]
         longest = max(batch.lengths)

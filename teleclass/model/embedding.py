@@ -12,7 +12,8 @@ import numpy as np
 from teleclass.errors import TeleclassError
 from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
 from teleclass.model.sources import find_model
-from teleclass.runtime.devices import encoder_devices, visible_gpus
+from teleclass.runtime.console import progress
+from teleclass.runtime.devices import encoder_devices, inference_dtype, visible_gpus
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ class EncoderConfig:
 
 
 def embed(texts: Sequence[str], encoder: EncoderConfig, scratch: Path) -> np.ndarray:
-    """Encode a few texts, such as class texts or terms, in a worker of its own on the first device.
+    """Encode a few texts, such as class texts or terms, on the first device.
 
-    A process of its own, so that its GPU memory is free again before the training starts.
+    On a GPU in a worker process of its own, whose memory is free again before the training starts. On a CPU here: a
+    worker would import torch and transformers anew, 5 s of CPU time for what training needs in this process anyway.
 
     Parameters
     ----------
@@ -53,15 +55,30 @@ def embed(texts: Sequence[str], encoder: EncoderConfig, scratch: Path) -> np.nda
     model = find_model(encoder.model)
     if not texts:
         return np.zeros((0, embedding_dimension(model)), dtype=np.float32)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".embed.") as folder:
-        file = Path(folder) / "rows.npy"
-        create_rows(file, len(texts), embedding_dimension(model))
-        encode_texts(
-            texts, file, model, parse_devices(encoder.devices)[:1], encoder.tokens_per_batch, encoder.max_tokens
-        )
-        rows = np.load(file)
+    device = parse_devices(encoder.devices)[0]
+    if device == "cpu":
+        rows = _embed_here(texts, encoder, model)
+    else:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix=".embed.") as folder:
+            file = Path(folder) / "rows.npy"
+            create_rows(file, len(texts), embedding_dimension(model))
+            encode_texts(texts, file, model, [device], encoder.tokens_per_batch, encoder.max_tokens)
+            rows = np.load(file)
     if np.isnan(rows).any():
         raise TeleclassError("the encoder gives NaN for a class text or a term; try another --encoder.model")
+    return rows
+
+
+def _embed_here(texts: Sequence[str], encoder: EncoderConfig, model: Path) -> np.ndarray:
+    from teleclass.model.encoder import SentenceEncoder
+
+    dtype = str(inference_dtype("cpu")).removeprefix("torch.")
+    loaded = SentenceEncoder(model, "cpu", dtype, encoder.max_tokens)
+    rows = np.full((len(texts), loaded.dimension), np.nan, dtype=np.float32)
+    with progress(total=len(texts), unit="texts", what="encoding") as bar:
+        for chosen, vectors in loaded.encode_tokens(loaded.tokenize(texts), encoder.tokens_per_batch):
+            rows[chosen] = vectors
+            bar.update(len(chosen))
     return rows
 
 

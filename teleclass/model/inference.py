@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from teleclass.errors import MemoryShortageError
-from teleclass.model.batching import TOKENS_PER_BATCH, TokenBatch, TokenizedTexts, packed, padded, token_batches
+from teleclass.model.batching import TokenBatch, TokenizedTexts, packed, padded, token_batches, tokens_at_once
 from teleclass.runtime.memory import is_out_of_memory, release_memory, tell_halving
 
 _fitting: dict[str, int] = {}
@@ -44,7 +44,7 @@ def forward_batches(
     MemoryShortageError : a text alone does not fit into the device's memory.
     """
     kind = device.split(":")[0]
-    budget = min(tokens_per_batch or TOKENS_PER_BATCH[kind], _fitting.get(device, 1 << 62))
+    budget = min(tokens_per_batch or tokens_at_once(kind), _fitting.get(device, 1 << 62))
     lengths = tokens.lengths[rows]
     waiting = deque(token_batches(lengths, budget))
     before: tuple[np.ndarray, _Fetched] | None = None

@@ -10,6 +10,7 @@ from torch import nn
 from teleclass.model.attention import Attention, spread
 from teleclass.model.batching import PackedTokens
 from teleclass.model.dropout import dropout
+from teleclass.model.tiles import linear
 
 PACKABLE = ("bert", "roberta", "xlm-roberta", "mpnet")
 """Kinds of model, by ``model_type``, whose layers are known here; others are computed with padding."""
@@ -54,10 +55,12 @@ def hidden_states(backbone: Any, batch: PackedTokens) -> torch.Tensor:
             into_stream = layer.attention.output.dense
         share = own.dropout.p if own.training else 0.0
         narrow = states.to(into_stream.weight.dtype)
-        query, key, value = (projection(narrow) for projection in projections)
-        mixed = into_stream(attend(query, key, value, share))
+        query, key, value = (linear(projection, narrow) for projection in projections)
+        mixed = linear(into_stream, attend(query, key, value, share))
         states = norm(dropout(mixed, rate, own.training) + states)
-        wide = layer.output.dense(layer.intermediate(states.to(layer.intermediate.dense.weight.dtype)))
+        inner = layer.intermediate
+        wide = inner.intermediate_act_fn(linear(inner.dense, states.to(inner.dense.weight.dtype)))
+        wide = linear(layer.output.dense, wide)
         states = layer.output.LayerNorm(dropout(wide, layer.output.dropout.p, own.training) + states)
     return states
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from teleclass.model.batching import TOKENS_PER_BATCH, TokenizedTexts, packed, padded, tokenize
+from teleclass.model.batching import TokenizedTexts, packed, padded, tokenize, tokens_at_once
 from teleclass.runtime.devices import cpu_cores, inference_dtype
 from teleclass.runtime.memory import keep_freed_memory
 
@@ -66,7 +66,7 @@ def measure_pace(
             tokens = tokenize(tokenizer, texts, max_tokens)
             model: Any = LabelMatchingClassifier.from_backbone(folder, n_classes, 384)
             pad_id = None if model.is_packable else tokenizer.pad_token_id
-            size = micro_batch if work == "train" else max(1, TOKENS_PER_BATCH[kind] // int(tokens.lengths.mean()))
+            size = micro_batch if work == "train" else max(1, tokens_at_once(kind) // int(tokens.lengths.mean()))
             if work == "train":
                 model.to(torch.device(device), dtype=dtype).train()
                 step = _training_step(model, n_classes, device)

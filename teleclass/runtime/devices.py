@@ -98,10 +98,11 @@ def fast_bf16(device: str) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
-def rounds_fp32_products() -> bool:
-    """Whether this CPU multiplies fp32 matrices by bf16 instructions where that is allowed: with AMX it does.
+def has_amx() -> bool:
+    """Whether this CPU multiplies bf16 matrices a tile at a time.
 
-    oneDNN has no such product for CPUs whose bf16 instructions are those of AVX-512 alone; it takes fp32 there.
+    oneDNN then takes bf16 for products of fp32 matrices too, where that is allowed; on CPUs whose bf16 instructions are
+    those of AVX-512 alone it does not.
     """
     return bool(_cpu_capabilities().get("amx_bf16"))
 

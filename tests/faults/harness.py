@@ -2,106 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from conftest import write_course_layout
-from experiments import FP32, clean_environment, mlflow_runs, processes_in, write_ds_config
+from experiments import FP32, LOADING, clean_environment, mlflow_runs, processes_in, write_ds_config
 from faults.twins import CHILD
+from forks import Fork, Zygote
 
 from teleclass.config import PHASE_NAMES
-from teleclass.runtime.processes import process_start
-
-ZYGOTE = Path(__file__).parent / "zygote.py"
-CARRIED = (CHILD["TAKEN_OUT"],)
-"""Variables of the test that its experiments see."""
-
-
-class Zygote:
-    """Forks experiments."""
-
-    def __init__(self) -> None:
-        environment = clean_environment(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
-        for name in CARRIED:
-            environment.pop(name, None)
-        self._process = subprocess.Popen(
-            [sys.executable, str(ZYGOTE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-        )
-        assert self._answer() == "ready"
-
-    def fork(self, cwd: Path, arguments: list[str], stderr: Path, **environment: str) -> Fork:
-        for name in CARRIED:
-            both = filter(None, [environment.get(name), os.environ.get(name)])
-            environment[name] = ";".join(both)
-        order = {"cwd": str(cwd), "arguments": arguments, "stderr": str(stderr), "environment": environment}
-        return Fork(self, int(self._ask(order)), stderr)
-
-    def status(self, pid: int) -> int:
-        """The exit status of one that has ended; negative for a signal's number."""
-        return int(self._ask({"wait": pid}))
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(30)
-
-    def _ask(self, order: dict) -> str:
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> str:
-        return self._process.stdout.readline().strip()
-
-
-@dataclass
-class Fork:
-    """A process that the zygote forked."""
-
-    zygote: Zygote
-    pid: int
-    stderr: Path
-    started: float = field(default_factory=time.monotonic)
-    status: int | None = None
-
-    def is_alive(self) -> bool:
-        return process_start(self.pid) is not None
-
-    def wait(self, timeout: float = 120) -> int:
-        deadline = time.monotonic() + timeout
-        while self.is_alive():
-            if time.monotonic() > deadline:
-                used = cpu_seconds(self.pid)
-                os.kill(self.pid, signal.SIGUSR2)  # where it stands, on its standard error
-                time.sleep(1)
-                used = f"{cpu_seconds(self.pid):.1f} s of CPU time, {cpu_seconds(self.pid) - used:.2f} in the last"
-                os.kill(self.pid, signal.SIGKILL)
-                raise AssertionError(f"still running after {timeout} s, {used}: {self.text()}")
-            time.sleep(0.02)
-        if self.status is None:
-            self.status = self.zygote.status(self.pid)
-        return self.status
-
-    def text(self) -> str:
-        return self.stderr.read_text("utf-8", "replace") if self.stderr.exists() else ""
-
-    def wait_for(self, line: str, timeout: float = 120) -> None:
-        """Wait until it has printed a line that begins so."""
-        deadline = time.monotonic() + timeout
-        while not any(one.startswith(line) for one in self.text().splitlines()):
-            assert self.is_alive(), self.text()
-            assert time.monotonic() < deadline, self.text()
-            time.sleep(0.02)
 
 
 @dataclass
@@ -153,6 +70,8 @@ class Bench:
         """Start the ranks of an experiment; ``kill`` as sitecustomize's ``arm`` takes it."""
         self.count += 1
         environment = dict(environment or {}) | ({CHILD["KILL"]: kill} if kill else {})
+        taken_out = filter(None, [environment.get(CHILD["TAKEN_OUT"]), os.environ.get(CHILD["TAKEN_OUT"])])
+        environment = clean_environment(**LOADING) | environment | {CHILD["TAKEN_OUT"]: ";".join(taken_out)}
         if self.ranks > 1:
             environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
             environment |= {"WORLD_SIZE": str(self.ranks), "LOCAL_SIZE": str(self.ranks)}
@@ -160,7 +79,7 @@ class Bench:
         for rank in range(self.ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if self.ranks > 1 else {}
             stderr = self.cwd / f"stderr_{self.count}_{rank}"
-            forks.append(self.zygote.fork(self.cwd, self.arguments(output, *more), stderr, **environment, **own))
+            forks.append(self.zygote.fork(self.cwd, self.arguments(output, *more), environment | own, stderr))
         return forks
 
     def run(self, output: Path, *more: str, kill: str = "", seconds: float = 120) -> tuple[list[int], str]:
@@ -206,12 +125,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def cpu_seconds(pid: int) -> float:
-    """Of a process and those of its threads that have ended, in user and system mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until(true, seconds: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from teleclass.labelling.similarity import BLOCK_ROWS, BLOCK_VALUES, blocks, product, sample_rows, softmax, unit
-from teleclass.runtime.devices import rounds_fp32_products
+from teleclass.runtime.devices import has_amx
 
 
 def test_rows_have_length_one_and_a_zero_row_stays_zero():
@@ -65,7 +65,7 @@ def factors():
 def as_multiplied(matrix: np.ndarray) -> np.ndarray:
     """What this machine's products are to see of a factor, in fp64."""
     factor = torch.from_numpy(matrix.copy())
-    return (factor.bfloat16() if rounds_fp32_products() else factor).double().numpy()
+    return (factor.bfloat16() if has_amx() else factor).double().numpy()
 
 
 def test_a_product_is_that_of_its_factors_rounded_where_the_cpu_is_fast_at_it_with_fp32_sums(factors):
@@ -77,7 +77,7 @@ def test_a_product_is_that_of_its_factors_rounded_where_the_cpu_is_fast_at_it_wi
 
 def test_a_product_warns_of_nothing_and_leaves_torch_as_it_was(factors, monkeypatch):
     """What training asks of its own products is not to change because documents were labelled before."""
-    monkeypatch.setattr("teleclass.labelling.similarity.rounds_fp32_products", lambda: True)
+    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         product(factors[0], factors[1].T)

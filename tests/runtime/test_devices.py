@@ -76,11 +76,10 @@ def test_a_gpu_computes_in_bf16_from_ampere_on_and_in_fp16_before(monkeypatch, c
     assert devices.inference_dtype("cuda:0") is dtype
 
 
-@pytest.mark.parametrize(("amx", "avx512", "rounds"), [(True, True, True), (False, True, False), (False, False, False)])
-def test_fp32_products_are_rounded_where_the_cpu_has_amx(monkeypatch, amx, avx512, rounds):
-    """oneDNN takes fp32 on a CPU whose bf16 instructions are those of AVX-512 alone: see the test of ``product``."""
+@pytest.mark.parametrize(("amx", "avx512", "has"), [(True, True, True), (False, True, False), (False, False, False)])
+def test_amx_is_more_than_bf16_instructions(monkeypatch, amx, avx512, has):
     have(monkeypatch, capability=(9, 0), amx_bf16=amx, avx512_bf16=avx512)
-    assert devices.rounds_fp32_products() is rounds
+    assert devices.has_amx() is has
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="feature names of x86")

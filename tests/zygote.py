@@ -1,7 +1,7 @@
 """A process with all libraries loaded that forks experiments: each starts in a second instead of ten.
 
-Reads a JSON object a line: ``{"cwd", "arguments", "environment", "stderr"}`` forks one and answers with its process id,
-``{"wait"}`` answers with the exit status of that process.
+Reads a JSON object a line: ``{"cwd", "arguments", "environment", "stdout", "stderr"}`` forks one, which sees that
+environment alone, and answers with its process id; ``{"wait"}`` answers with the exit status of that process.
 """
 
 import faulthandler
@@ -11,16 +11,20 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "site"))
+sys.path.insert(0, str(Path(__file__).parent / "faults" / "site"))
 import sitecustomize
 
 
 def experiment(order):
     os.setsid()
     os.chdir(order["cwd"])
+    os.environ.clear()
     os.environ.update(order["environment"])
     os.dup2(os.open(order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), 2)
-    os.dup2(2, 1)
+    if order["stdout"] == order["stderr"]:
+        os.dup2(2, 1)
+    else:
+        os.dup2(os.open(order["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     faulthandler.register(signal.SIGUSR2, file=2)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,6 +72,7 @@ def main():
 
                 traceback.print_exc()
             finally:
+                sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(status if isinstance(status, int) else 1)
         print(pid, flush=True)

@@ -1,0 +1,109 @@
+"""Attention on whole tiles and fused linear layers, against plain softmax attention and torch's linear layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from teleclass.model import tiles
+from teleclass.model.attention import Attention, _PackedAttention
+from teleclass.model.batching import TokenizedTexts, packed
+from teleclass.model.tiles import TILE, TiledAttention, linear, takes_tiles
+from teleclass.runtime.devices import has_amx
+
+LENGTHS = [5, 40, 16, 1, 17, 32, 31, 5, 2 * TILE]
+"""Less than a tile, whole tiles, one token more and one less; in no order."""
+N_HEADS, WIDTH = 3, 24
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(0)
+    tensors = [torch.randn(sum(LENGTHS), WIDTH) for _ in range(3)]
+    return [*tensors, torch.randn(N_HEADS, max(LENGTHS), max(LENGTHS))]
+
+
+def plainly(query, key, value, bias=None):
+    """A text after the other, in fp32 and without anything fused."""
+    out, start = [], 0
+    for length in LENGTHS:
+        q, k, v = (t[start : start + length].view(length, N_HEADS, -1).transpose(0, 1) for t in (query, key, value))
+        scores = q @ k.transpose(1, 2) / (WIDTH // N_HEADS) ** 0.5
+        if bias is not None:
+            scores = scores + bias[:, :length, :length]
+        out.append((scores.softmax(-1) @ v).transpose(0, 1).reshape(length, WIDTH))
+        start += length
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
+def test_every_token_attends_to_its_own_text_alone(inputs, with_bias, dtype, tolerance):
+    *three, bias = (tensor.to(dtype) for tensor in inputs)
+    attend = TiledAttention(LENGTHS, N_HEADS, bias if with_bias else None, dtype)
+    out = attend(*three)
+    expected = plainly(*(tensor.float() for tensor in three), bias.float() if with_bias else None)
+    assert out.dtype is dtype
+    torch.testing.assert_close(out.float(), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(attend(*three), out, rtol=0, atol=0)
+
+
+def test_texts_of_whole_tiles_need_no_mask_and_texts_of_one_width_one_call(inputs):
+    assert TiledAttention([32, 32], 1, None, torch.float32)._groups == [tiles._Group(2, 32, None)]
+    assert [(group.n, group.width) for group in TiledAttention(LENGTHS, 1, None, torch.float32)._groups] == [
+        (4, 16), (4, 32), (1, 48),
+    ]  # fmt: skip
+
+
+def tensors(dtype=torch.bfloat16, wants_gradient=False):
+    return [torch.zeros(2, 3, dtype=dtype, requires_grad=wants_gradient), None]
+
+
+def test_tiles_are_for_bf16_without_gradients_on_a_cpu_with_amx(monkeypatch):
+    monkeypatch.setattr(tiles, "has_amx", lambda: True)
+    assert takes_tiles(*tensors())
+    assert not takes_tiles(*tensors(torch.float32))
+    assert not takes_tiles(*tensors(wants_gradient=True))
+    with torch.no_grad():
+        assert takes_tiles(*tensors(wants_gradient=True))
+    assert not takes_tiles(torch.zeros(2, 3, dtype=torch.bfloat16, device="meta"))
+    monkeypatch.setattr(tiles, "has_amx", lambda: False)
+    assert not takes_tiles(*tensors())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_both_ways_of_a_cpu_give_the_same_attention_and_the_same_linear_layer(inputs, monkeypatch, is_there):
+    monkeypatch.setattr(tiles, "has_amx", lambda: is_there)
+    called = []
+    monkeypatch.setattr(
+        _PackedAttention, "forward", lambda *_, run=_PackedAttention.forward: called.append(1) or run(*_)
+    )
+    starts = np.concatenate([[0], np.cumsum(LENGTHS)])
+    batch = packed(TokenizedTexts(np.zeros(starts[-1], dtype=np.int32), starts), np.arange(len(LENGTHS)))
+    *three, bias = (tensor.bfloat16() for tensor in inputs)
+    out = Attention(batch, N_HEADS, bias)(*three)
+    assert bool(called) is not is_there
+    expected = plainly(*(tensor.float() for tensor in three), bias.float())
+    torch.testing.assert_close(out.float(), expected, rtol=0.03, atol=0.03)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_is_torchs_own(monkeypatch, bias):
+    monkeypatch.setattr(tiles, "has_amx", lambda: True)
+    torch.manual_seed(1)
+    layer = nn.Linear(48, 80, bias=bias)
+    tokens = torch.randn(37, 48)
+    exact = layer(tokens)
+    layer, tokens = layer.bfloat16(), tokens.bfloat16()
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, tokens), layer(tokens), rtol=2**-7, atol=2**-7)
+        torch.testing.assert_close(linear(layer, tokens).float(), exact, rtol=0.02, atol=0.02)
+    linear(layer, tokens).sum().backward()
+    assert layer.weight.grad.shape == (80, 48)
+
+
+@pytest.mark.skipif(not has_amx(), reason="the CPU has no AMX")
+def test_this_torch_has_the_fused_linear_layer():
+    assert hasattr(torch.ops.mkldnn, "_linear_pointwise")
