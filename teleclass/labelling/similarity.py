@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,10 @@ were decoded in 3.6 s of CPU time, in 4.1 s by blocks of 4,096."""
 
 BLOCK_VALUES = 2**22
 """Values that a matrix of a block's documents and some columns holds at most: 16 MB in fp32."""
+
+
+_rounding = threading.Lock()
+"""torch has one precision for the whole process: two threads of a server would each take the other's for what was."""
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -34,12 +39,13 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     import torch
 
     factors = [torch.from_numpy(one if one.flags.writeable else one.copy()) for one in (left, right)]
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        return torch.mm(*factors).numpy()
-    finally:
-        torch.set_float32_matmul_precision(precision)
+    with _rounding:
+        precision = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            return torch.mm(*factors).numpy()
+        finally:
+            torch.set_float32_matmul_precision(precision)
 
 
 def blocks(n_rows: int, n_columns: int = 1) -> Iterator[slice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,6 +82,15 @@ def test_a_product_warns_of_nothing_and_leaves_torch_as_it_was(factors, monkeypa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         product(factors[0], factors[1].T)
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_threads_that_multiply_at_once_leave_torch_as_it_was(factors, monkeypatch):
+    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: True)
+    expected = product(factors[0], factors[1].T)
+    with ThreadPoolExecutor(4) as pool:
+        products = list(pool.map(lambda _: product(factors[0], factors[1].T), range(200)))
+    assert all((one == expected).all() for one in products)
     assert torch.get_float32_matmul_precision() == "highest"
 
 
