@@ -154,6 +154,9 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=531, help="of an artificial taxonomy")
     parser.add_argument("--data_dir", type=Path, help="a folder with the taxonomy to take instead")
     options = parser.parse_args()
+    import torch  # before the limit: what is loaded later would have threads of its own
+
+    torch.set_num_threads(1)
     with threadpool_limits(1):
         print(json.dumps(measure(options.rows, options.classes, data_dir=options.data_dir)))
 
