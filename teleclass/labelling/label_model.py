@@ -125,11 +125,16 @@ class LabelModel:
         scores = by_class.T
         head.shift_off(scores, embeddings)
         variance = np.einsum("rc,rc->r", scores, scores) / np.float32(scores.shape[1])
+        spread = self.sharpness * np.maximum(np.sqrt(variance), 1e-6)
         evidence = paths.path_scores(scores)
+        # A mean of scores is no further from 0 than one that has all of the variance.
+        bound = np.sqrt(scores.shape[1]) / self.sharpness
         if not head.is_even:
-            evidence += head.temperature * head.log_prior
-        evidence /= (self.sharpness * np.maximum(np.sqrt(variance), 1e-6))[:, None]
-        return softmax(evidence, 1 / len(self.heads))
+            prior = head.temperature * head.log_prior
+            evidence += prior
+            bound += np.abs(prior).max() / spread.min(initial=np.inf)
+        evidence /= spread[:, None]
+        return softmax(evidence, 1 / len(self.heads), bound)
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +18,9 @@ were decoded in 3.6 s of CPU time, in 4.1 s by blocks of 4,096."""
 BLOCK_VALUES = 2**22
 """Values that a matrix of a block's documents and some columns holds at most: 16 MB in fp32."""
 
+
+LARGEST_EXPONENT = 85.0
+"""Of e, for numbers of fp32 whose reciprocals are not denormal either."""
 
 _rounding = threading.Lock()
 """torch has one precision for the whole process: two threads of a server would each take the other's for what was."""
@@ -38,7 +43,8 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return left @ right
     import torch
 
-    factors = [torch.from_numpy(one if one.flags.writeable else one.copy()) for one in (left, right)]
+    _have_torch_warn()
+    factors = [torch.from_numpy(one) for one in (left, right)]
     with _rounding:
         precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("medium")
@@ -46,6 +52,18 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
             return torch.mm(*factors).numpy()
         finally:
             torch.set_float32_matmul_precision(precision)
+
+
+@cache
+def _have_torch_warn() -> None:
+    """torch warns once of an array that may only be read, as a mapped file's; nothing is written into ours."""
+    import torch
+
+    array = np.zeros(1, dtype=np.float32)
+    array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.from_numpy(array)
 
 
 def blocks(n_rows: int, n_columns: int = 1) -> Iterator[slice]:
@@ -62,9 +80,16 @@ def sample_rows(n_rows: int, size: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(n_rows, size, replace=False))
 
 
-def softmax(scores: np.ndarray, mass: float = 1.0) -> np.ndarray:
-    """Row-wise softmax, shape (rows, columns), in the place of the scores; rows sum to ``mass``."""
-    scores -= scores.max(axis=1, keepdims=True)
+def softmax(scores: np.ndarray, mass: float = 1.0, bound: float = np.inf) -> np.ndarray:
+    """Row-wise softmax, shape (rows, columns), in the place of the scores.
+
+    Parameters
+    ----------
+    mass : what rows sum to.
+    bound : no score is further from 0, as far as is known; exp takes scores that it can take as they are.
+    """
+    if not bound + np.log(scores.shape[1]) < LARGEST_EXPONENT:
+        scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores *= mass / scores.sum(axis=1, keepdims=True)
     return scores

@@ -113,6 +113,23 @@ def test_the_posterior_is_that_of_unit_documents_without_the_shift(taxonomy, eve
     np.testing.assert_allclose(posterior, odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("sharpness", [1e-3, 0.05, 0.3])
+def test_one_class_that_has_all_of_the_variance_is_certain_and_everything_finite(even, sharpness):
+    """The furthest that a score can lie from the others: one class of 400, whatever the prior says of it."""
+    n_classes = 400
+    vectors = np.zeros((n_classes, 2), dtype=np.float32)
+    vectors[0] = [1, 0]
+    log_prior = np.full(n_classes, -3.0 if even else -9.0, dtype=np.float32)
+    log_prior[1] = -3.0
+    model = LabelModel((LabelHead(vectors, np.zeros(2, np.float32), log_prior),), sharpness, "", "")
+    documents = np.array([[1, 0], [1e-8, 0], [0, 1]], dtype=np.float32)  # the second and third have no spread
+    posterior = model.posterior(documents, index_paths(flat(n_classes)))
+    assert posterior[0, 0] == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-4)
+    assert (posterior[2, 2:].max() < 1e-6) is not even
+
+
 def test_two_heads_are_averaged(taxonomy):
     paths, documents = index_paths(taxonomy), random_documents(20)
     heads = tuple(random_head(seed, 7, paths.n_paths) for seed in range(2))

@@ -111,3 +111,15 @@ def test_softmax_by_hand_and_without_overflow():
 
 def test_a_score_far_below_the_best_gets_no_probability_and_no_nan():
     np.testing.assert_array_equal(softmax(np.array([[0.0, -1e30]], dtype=np.float32)), [[1, 0]])
+
+
+@pytest.mark.parametrize("bound", [np.inf, np.nan, 1e4, 78.0, 0.0])
+def test_scores_within_the_bound_are_taken_as_they_are_and_others_less_their_largest(bound):
+    largest = bound if bound < 100 else 1e4
+    scores = np.array([[largest, -largest, 0.0], [-largest, -largest, -largest]], dtype=np.float32)
+    exact = scores.astype(np.longdouble)
+    exact = np.exp(exact - exact.max(axis=1, keepdims=True))
+    exact /= exact.sum(axis=1, keepdims=True)
+    with np.errstate(all="raise", under="ignore"):
+        found = softmax(scores.copy(), 0.5, bound)
+    np.testing.assert_allclose(found, 0.5 * exact.astype(float), rtol=2e-5, atol=1e-37)
