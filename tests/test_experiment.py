@@ -282,20 +282,23 @@ def test_a_run_that_fails_ends_failed_with_one_line(folder, tiny_model, one_proc
 
 
 def test_a_run_that_is_stopped_ends_killed(folder, tiny_model, one_process):
-    arguments = options(folder / "data", tiny_model, folder / "stopped", "--training.epochs", "100000")
+    more = ["--training.epochs", "100000", "--training.checkpoint_minutes", "0.01"]
+    arguments = options(folder / "data", tiny_model, folder / "stopped", *more)
+    newest = folder / "stopped" / "checkpoints" / "newest.json"
     process = subprocess.Popen(
         [sys.executable, SCRIPT, *arguments], cwd=folder, env=clean_environment(), stderr=subprocess.PIPE, text=True
     )
-    for line in process.stderr:
-        if line.startswith("[5/7] train"):
-            break
-    time.sleep(6)
+    deadline = time.monotonic() + 120
+    while not newest.exists():  # it trains: how long a process takes to come there says nothing
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
     assert process.wait(timeout=60) == 143, rest
     assert "Traceback" not in rest
     assert "which is saved; the same command goes on there" in rest
-    assert (folder / "stopped" / "checkpoints" / "newest.json").exists()
+    assert newest.exists()
     assert mlflow_runs(folder)[-1].info.status == "KILLED"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,20 +31,36 @@ class Stopped(SystemExit):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Turn SIGTERM into :class:`Stopped`, so that runs are closed as KILLED and files are cleaned up."""
+    """Turn SIGTERM into :class:`Stopped`, so that runs are closed as KILLED and files are cleaned up.
+
+    Python drops what is raised while it clears up an object. A signal that comes just then, Ctrl-C too, comes again.
+    """
 
     def stop(number: int, frame: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a launcher's second one must not break off the closing
         raise Stopped(128 + number)
+
+    def dropped(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Stopped | KeyboardInterrupt):
+            hook(unraisable)
+            return
+        number = signal.SIGTERM if isinstance(unraisable.exc_value, Stopped) else signal.SIGINT
+        if number == signal.SIGTERM:
+            signal.signal(number, stop)
+        again = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
     except ValueError:  # not the main thread, as in some notebooks: the caller's handlers stay
         yield
         return
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before)
 
 

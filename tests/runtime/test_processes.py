@@ -142,3 +142,35 @@ def test_an_error_of_the_block_is_not_hidden_by_a_signal():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
         1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Stopped), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_that_comes_while_an_object_is_cleared_up_is_not_lost(number, raised, capfd):
+    """Python drops what is raised there and prints a traceback."""
+
+    class Closing:
+        def __del__(self):
+            os.kill(os.getpid(), number)
+            time.sleep(0)
+
+    hook, before = sys.unraisablehook, signal.getsignal(signal.SIGTERM)
+    with pytest.raises(raised), signals_raise():
+        Closing()
+        time.sleep(5)
+        raise AssertionError("nothing came")
+    assert capfd.readouterr().err == ""
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGTERM)) == (hook, before)
+
+
+def test_other_exceptions_there_are_told_as_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("closed twice")
+
+    with signals_raise():
+        Broken()
+    (one,) = told
+    assert isinstance(one.exc_value, ValueError)
