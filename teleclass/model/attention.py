@@ -76,10 +76,10 @@ class Attention:
         dropout : share of the attention probabilities that are dropped.
         """
         if not self.is_padded:
-            bias = None if self.bias is None else self.bias.to(query.dtype)
-            if not dropout and takes_tiles(query, key, value, bias):
+            learns_bias = self.bias is not None and self.bias.requires_grad and torch.is_grad_enabled()
+            if not dropout and not learns_bias and takes_tiles(query, key, value):
                 if self._tiled is None:
-                    self._tiled = TiledAttention(self.batch.lengths, self.n_heads, bias, query.dtype)
+                    self._tiled = TiledAttention(self.batch.lengths, self.n_heads, self.bias, query.dtype)
                 return self._tiled(query, key, value)
             return _PackedAttention.apply(query, key, value, self.bias, self.batch.lengths, self.n_heads, dropout)
         batch, width = self.batch, query.shape[1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from plain_attention import attend_plainly
 
 from teleclass.model.attention import RUN_SCORES, Attention, Run, runs_of
 from teleclass.model.batching import TokenizedTexts, packed
@@ -24,20 +25,6 @@ def inputs():
     return [*tensors, torch.randn(N_HEADS, 9, 9, requires_grad=True)]
 
 
-def plainly(query, key, value, bias=None):
-    """A text after the other, in fp32 and without anything fused."""
-    out, start = [], 0
-    for length in LENGTHS:
-        rows = slice(start, start + length)
-        q, k, v = (t[rows].view(length, N_HEADS, -1).transpose(0, 1) for t in (query, key, value))
-        scores = q @ k.transpose(1, 2) / (WIDTH // N_HEADS) ** 0.5
-        if bias is not None:
-            scores = scores + bias[:, :length, :length]
-        out.append((scores.softmax(-1) @ v).transpose(0, 1).reshape(length, WIDTH))
-        start += length
-    return torch.cat(out)
-
-
 def attention(query, key, value, batch, n_heads, dropout=0.0):
     return Attention(batch, n_heads)(query, key, value, dropout)
 
@@ -47,7 +34,7 @@ def attention(query, key, value, batch, n_heads, dropout=0.0):
 def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, is_padded, with_bias):
     arguments = inputs if with_bias else inputs[:3]
     outward = torch.randn(sum(LENGTHS), WIDTH)
-    expected = plainly(*arguments)
+    expected = attend_plainly(LENGTHS, N_HEADS, *arguments)
     wanted = torch.autograd.grad(expected, arguments, outward)
     out = Attention(batch, N_HEADS, arguments[3] if with_bias else None, is_padded)(*arguments[:3])
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)

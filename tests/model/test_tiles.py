@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from plain_attention import attend_plainly
 from torch import nn
 
 from teleclass.model import tiles
@@ -25,26 +26,15 @@ def inputs():
     return [*tensors, torch.randn(N_HEADS, max(LENGTHS), max(LENGTHS))]
 
 
-def plainly(query, key, value, bias=None):
-    """A text after the other, in fp32 and without anything fused."""
-    out, start = [], 0
-    for length in LENGTHS:
-        q, k, v = (t[start : start + length].view(length, N_HEADS, -1).transpose(0, 1) for t in (query, key, value))
-        scores = q @ k.transpose(1, 2) / (WIDTH // N_HEADS) ** 0.5
-        if bias is not None:
-            scores = scores + bias[:, :length, :length]
-        out.append((scores.softmax(-1) @ v).transpose(0, 1).reshape(length, WIDTH))
-        start += length
-    return torch.cat(out)
-
-
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 def test_every_token_attends_to_its_own_text_alone(inputs, with_bias, dtype, tolerance):
     *three, bias = (tensor.to(dtype) for tensor in inputs)
     attend = TiledAttention(LENGTHS, N_HEADS, bias if with_bias else None, dtype)
     out = attend(*three)
-    expected = plainly(*(tensor.float() for tensor in three), bias.float() if with_bias else None)
+    expected = attend_plainly(
+        LENGTHS, N_HEADS, *(tensor.float() for tensor in three), bias.float() if with_bias else None
+    )
     assert out.dtype is dtype
     torch.testing.assert_close(out.float(), expected, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(attend(*three), out, rtol=0, atol=0)
@@ -85,7 +75,7 @@ def test_both_ways_of_a_cpu_give_the_same_attention_and_the_same_linear_layer(in
     *three, bias = (tensor.bfloat16() for tensor in inputs)
     out = Attention(batch, N_HEADS, bias)(*three)
     assert bool(called) is not is_there
-    expected = plainly(*(tensor.float() for tensor in three), bias.float())
+    expected = attend_plainly(LENGTHS, N_HEADS, *(tensor.float() for tensor in three), bias.float())
     torch.testing.assert_close(out.float(), expected, rtol=0.03, atol=0.03)
 
 
