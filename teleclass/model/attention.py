@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from teleclass.model.batching import PackedTokens
-from teleclass.model.dropout import keep_bits, with_bits
-from teleclass.model.tiles import TiledAttention, takes_tiles
+from teleclass.model.dropout import Draws, clear_bits, with_bits
+from teleclass.model.tiles import TiledAttention, filled_up, takes_tiles, tile_of
 
 RUN_SCORES = 32_768
 """Scores a head that texts of one length may have together to be computed at once: more fall out of the cache. Two
@@ -20,27 +20,48 @@ texts of 125 tokens at once took 1.1 to 4 times as long as one after the other (
 
 @dataclass(frozen=True)
 class Run:
-    """Texts of one length that stand one after the other: ``n`` of ``length`` tokens from token ``start``."""
+    """Texts that are computed at once: n that stand one after the other, each filled up to ``width`` tokens.
 
-    start: int
+    Attributes
+    ----------
+    start, stop : their rows among those of the batch.
+    filled : (n × width,), which of these rows stands in each place; a text's last one in those that fill up. None where
+        no text has to be filled up.
+    kept : where each of the rows stands in turn.
+    mask : (n, 1, 1, width), fp32: what is added to the scores, minus infinity for keys that fill up.
+    """
+
     n: int
-    length: int
+    width: int
+    start: int
+    stop: int
+    filled: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
 
-    @property
-    def stop(self) -> int:
-        return self.start + self.n * self.length
+    @classmethod
+    def of(cls, lengths: Sequence[int], width: int, start: int) -> Run:
+        """Texts of these lengths from row ``start``."""
+        n, stop = len(lengths), start + sum(lengths)
+        if min(lengths) == width:
+            return cls(n, width, start, stop)
+        places, ends = torch.arange(width), torch.tensor(lengths)
+        filled = torch.minimum(places, ends[:, None] - 1) + (ends.cumsum(0) - ends)[:, None]
+        is_token = places < ends[:, None]
+        mask = torch.zeros(n, 1, 1, width).masked_fill_(~is_token[:, None, None, :], float("-inf"))
+        return cls(n, width, start, stop, filled.flatten(), is_token.flatten().nonzero()[:, 0], mask)
 
 
-def runs_of(lengths: Sequence[int]) -> Iterator[Run]:
-    """Neighbours of one length, as many together as :data:`RUN_SCORES` allows."""
-    start = first = 0
+def runs_of(lengths: Sequence[int], tile: int = 1) -> list[Run]:
+    """Neighbours of one length, filled up to a multiple of ``tile``, as many together as :data:`RUN_SCORES` allows."""
+    runs, first, start = [], 0, 0
     for index in range(1, len(lengths) + 1):
-        length = lengths[first]
-        full = (index - first + 1) * length * length > RUN_SCORES
-        if index == len(lengths) or lengths[index] != length or full:
-            yield Run(start, index - first, length)
-            start += (index - first) * length
-            first = index
+        width = filled_up(lengths[first], tile)
+        is_full = (index - first + 1) * width * width > RUN_SCORES
+        if index == len(lengths) or filled_up(lengths[index], tile) != width or is_full:
+            runs.append(Run.of(lengths[first:index], width, start))
+            first, start = index, runs[-1].stop
+    return runs
 
 
 class Attention:
@@ -52,7 +73,8 @@ class Attention:
 
     Parameters
     ----------
-    bias : (heads, L, L), added to the scores of the first L positions, as MPNet's relative positions are.
+    bias : (heads, L, L), added to the scores of the first L positions, as MPNet's relative positions are; L is the
+        longest text's length, :func:`filled_up <teleclass.model.tiles.filled_up>`.
     padded : whether to pad; by default where the batch is not on a CPU.
     """
 
@@ -64,36 +86,34 @@ class Attention:
         self._is_even = min(batch.lengths) == max(batch.lengths)
         self._mask: torch.Tensor | None = None
         self._tiled: TiledAttention | None = None
+        self._runs: list[Run] = []
 
-    def __call__(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float = 0.0
-    ) -> torch.Tensor:
-        """Attend in one layer.
+    def __call__(self, projected: torch.Tensor, share: float = 0.0, draws: Draws | None = None) -> torch.Tensor:
+        """Attend in one layer, to (T, H).
 
         Parameters
         ----------
-        query, key, value : (T, H), of all texts one after the other.
-        dropout : share of the attention probabilities that are dropped.
+        projected : (T, 3 H), queries, keys and values beside each other, of all texts one after the other. On a CPU
+            there may be more rows, which nothing attends to.
+        share : of the attention probabilities that are dropped.
+        draws : the random bits of the pass; nothing is dropped without.
         """
+        share = share if draws is not None else 0.0
         if not self.is_padded:
             learns_bias = self.bias is not None and self.bias.requires_grad and torch.is_grad_enabled()
-            if not dropout and not learns_bias and takes_tiles(query, key, value):
+            if not share and not learns_bias and takes_tiles(projected):
                 if self._tiled is None:
-                    self._tiled = TiledAttention(self.batch.lengths, self.n_heads, self.bias, query.dtype)
-                return self._tiled(query, key, value)
-            return _PackedAttention.apply(query, key, value, self.bias, self.batch.lengths, self.n_heads, dropout)
-        batch, width = self.batch, query.shape[1]
-        longest = max(batch.lengths)
-
-        def heads(tokens: torch.Tensor) -> torch.Tensor:
-            rows = tokens if self._is_even else spread(tokens, batch)
-            return rows.view(len(batch), longest, self.n_heads, width // self.n_heads).transpose(1, 2)
-
-        mask = self._padded_mask(query.dtype)
-        out = functional.scaled_dot_product_attention(
-            heads(query), heads(key), heads(value), attn_mask=mask, dropout_p=dropout
-        )
-        out = out.transpose(1, 2).reshape(len(batch) * longest, width)
+                    self._tiled = TiledAttention(self.batch.lengths, self.n_heads, self.bias, projected.dtype)
+                return self._tiled(projected)
+            if not self._runs:
+                self._runs = runs_of(self.batch.lengths, tile_of(projected.dtype))
+            return _PackedAttention.apply(projected, self.bias, self._runs, self.n_heads, share, draws)
+        batch, longest = self.batch, max(self.batch.lengths)
+        rows = projected if self._is_even else spread(projected, batch)
+        query, key, value = rows.view(len(batch), longest, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        mask = self._padded_mask(projected.dtype)
+        out = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=share)
+        out = out.transpose(1, 2).reshape(len(batch) * longest, -1)
         return out if self._is_even else out.index_select(0, batch.documents * longest + batch.positions)
 
     def _padded_mask(self, dtype: torch.dtype) -> torch.Tensor | None:
@@ -129,75 +149,86 @@ class _PackedAttention(torch.autograd.Function):
     @staticmethod
     def forward(
         context: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
+        projected: torch.Tensor,
         bias: torch.Tensor | None,
-        lengths: tuple[int, ...],
+        runs: list[Run],
         n_heads: int,
         share: float,
+        draws: Draws | None,
     ) -> torch.Tensor:
-        runs = list(runs_of(lengths))
-        scale = (query.shape[1] // n_heads) ** -0.5
-        out = torch.empty_like(query)
-        kept_probabilities, kept_bits = [], []
+        hidden = projected.shape[1] // 3
+        scale = (hidden // n_heads) ** -0.5
+        out = projected.new_empty(len(projected), hidden)
+        out[runs[-1].stop :] = 0
+        kept: list[torch.Tensor] = []
         is_training = any(context.needs_input_grad)
         for run in runs:
-            q, k, v = (_heads(tensor, run, n_heads) for tensor in (query, key, value))
-            scores = torch.bmm(q, k.transpose(1, 2)).float().mul_(scale)
+            heads = _heads(projected, run, 3, n_heads)
+            query, key, value = heads
+            scores = query.new_empty(len(query), run.width, run.width)
+            scores = scores.baddbmm_(query, key.transpose(1, 2), beta=0, alpha=scale).float()
+            by_text = scores.view(run.n, n_heads, run.width, run.width)
             if bias is not None:
-                scores.view(run.n, n_heads, run.length, run.length).add_(bias[:, : run.length, : run.length])
-            probabilities = torch.softmax(scores, -1).to(query.dtype)
+                by_text.add_(bias[:, : run.width, : run.width])
+            if run.mask is not None:
+                by_text.add_(run.mask)
+            dropped = probabilities = torch.softmax(scores, -1).to(query.dtype)
+            keep = []
+            if share and draws is not None:
+                keep = [draws.keep_bits(probabilities.numel(), share, probabilities.dtype)]
+                dropped = with_bits(probabilities, keep[0])
             if is_training:
-                kept_probabilities.append(probabilities)
-            if share:
-                keep = keep_bits(probabilities.numel(), share, probabilities.dtype)
-                probabilities = with_bits(probabilities, keep)
-                kept_bits.append(keep)
-            _put(out, run, torch.bmm(probabilities, v), n_heads)
+                kept += [heads, probabilities, dropped, *keep]
+            _put(out, run, torch.bmm(dropped, value), 1)
         if share:
             out.mul_(1 / (1 - share))
-        if is_training:
-            context.save_for_backward(query, key, value, *kept_probabilities, *kept_bits)
-            context.settings = runs, n_heads, scale, share, None if bias is None else (bias.shape, bias.dtype)
+        context.save_for_backward(*kept)
+        context.settings = runs, n_heads, scale, share, None if bias is None else (bias.shape, bias.dtype)
         return out
 
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         runs, n_heads, scale, share, bias = context.settings
-        query, key, value, *rest = context.saved_tensors
-        kept_probabilities, kept_bits = rest[: len(runs)], rest[len(runs) :]
         gradient = gradients[0] * (1 / (1 - share)) if share else gradients[0]
-        of_query, of_key, of_value = (torch.empty_like(tensor) for tensor in (query, key, value))
-        of_bias = torch.zeros(bias[0], dtype=torch.float32) if bias and context.needs_input_grad[3] else None
-        for number, run in enumerate(runs):
-            q, k, v, g = (_heads(tensor, run, n_heads) for tensor in (query, key, value, gradient))
-            probabilities = dropped = kept_probabilities[number]
-            of_probabilities = torch.bmm(g, v.transpose(1, 2))
+        of_projected = gradient.new_empty(len(gradient), 3 * gradient.shape[1])
+        of_projected[runs[-1].stop :] = 0
+        of_bias = torch.zeros(bias[0], dtype=torch.float32) if bias and context.needs_input_grad[1] else None
+        kept = iter(context.saved_tensors)
+        for run in runs:
+            heads, probabilities, dropped = next(kept), next(kept), next(kept)
+            query, key, value = heads
+            (of_out,) = _heads(gradient, run, 1, n_heads)
+            if run.mask is not None:  # rows that fill up have no gradient
+                of_out.view(run.n, n_heads, run.width, -1).mul_((run.mask == 0).to(of_out.dtype).transpose(2, 3))
+            of_probabilities = torch.bmm(of_out, value.transpose(1, 2))
             if share:
-                dropped = with_bits(probabilities, kept_bits[number])
-                of_probabilities = with_bits(of_probabilities, kept_bits[number])
+                clear_bits(of_probabilities, next(kept))
             of_scores = torch.ops.aten._softmax_backward_data(of_probabilities, probabilities, -1, query.dtype)
-            _put(of_value, run, torch.bmm(dropped.transpose(1, 2), g), n_heads)
-            _put(of_query, run, torch.bmm(of_scores, k), n_heads)
-            _put(of_key, run, torch.bmm(of_scores.transpose(1, 2), q), n_heads)
+            of_heads = torch.empty_like(heads)
+            of_heads[0].baddbmm_(of_scores, key, beta=0, alpha=scale)
+            of_heads[1].baddbmm_(of_scores.transpose(1, 2), query, beta=0, alpha=scale)
+            torch.bmm(dropped.transpose(1, 2), of_out, out=of_heads[2])
+            _put(of_projected, run, of_heads, 3)
             if of_bias is not None:
-                by_text = of_scores.view(run.n, n_heads, run.length, run.length).float()
-                of_bias[:, : run.length, : run.length] += by_text.sum(dim=0)
-        of_query.mul_(scale)
-        of_key.mul_(scale)
-        return of_query, of_key, of_value, None if of_bias is None else of_bias.to(bias[1]), None, None, None
+                by_text = of_scores.view(run.n, n_heads, run.width, run.width).float()
+                of_bias[:, : run.width, : run.width] += by_text.sum(dim=0)
+        return of_projected, None if of_bias is None else of_bias.to(bias[1]), None, None, None, None
 
 
-def _heads(tokens: torch.Tensor, run: Run, n_heads: int) -> torch.Tensor:
-    """A run's rows as (texts × heads, length, width of a head)."""
-    width = tokens.shape[1] // n_heads
-    rows = tokens[run.start : run.stop].view(run.n, run.length, n_heads, width)
-    return rows.transpose(1, 2).reshape(run.n * n_heads, run.length, width)
+def _heads(tokens: torch.Tensor, run: Run, parts: int, n_heads: int) -> torch.Tensor:
+    """A run's rows, of ``parts`` tensors beside each other, as (parts, texts × heads, width, width of a head)."""
+    rows = tokens[run.start : run.stop]
+    if run.filled is not None:
+        rows = rows.index_select(0, run.filled)
+    heads = rows.view(run.n, run.width, parts, n_heads, -1).permute(2, 0, 3, 1, 4)
+    return heads.reshape(parts, run.n * n_heads, run.width, -1)
 
 
-def _put(out: torch.Tensor, run: Run, values: torch.Tensor, n_heads: int) -> None:
+def _put(out: torch.Tensor, run: Run, values: torch.Tensor, parts: int) -> None:
     """The inverse of :func:`_heads`, into a run's rows."""
-    width = out.shape[1] // n_heads
-    rows = out[run.start : run.stop].view(run.n, run.length, n_heads, width)
-    rows.copy_(values.view(run.n, n_heads, run.length, width).transpose(1, 2))
+    heads = values.view(parts, run.n, -1, run.width, values.shape[-1])
+    rows = heads.permute(1, 3, 0, 2, 4)
+    if run.kept is None:
+        out[run.start : run.stop].view(rows.shape).copy_(rows)
+    else:
+        torch.index_select(rows.reshape(run.n * run.width, -1), 0, run.kept, out=out[run.start : run.stop])

@@ -1,14 +1,14 @@
-"""Packed texts without gradients on CPUs that multiply a tile at a time (AMX): whole tiles, and fused operations."""
+"""Packed texts on CPUs that multiply a tile at a time (AMX): whole tiles, and fused operations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from teleclass.runtime.devices import has_amx
@@ -18,23 +18,60 @@ TILE = 16
 tokens took .50 ms, of 128 .29, and of 126 filled up, with the mask, .30 (12 heads of 32, bf16, Xeon with AMX)."""
 
 
+def filled_up(length: Any, tile: int = TILE) -> Any:
+    """The next multiples of ``tile``, of one length or an array of them."""
+    return -(-length // tile) * tile
+
+
+def tile_of(dtype: torch.dtype) -> int:
+    """Tokens that texts are best filled up to multiples of on this CPU, with gradients."""
+    return TILE if dtype is torch.bfloat16 and has_amx() else 1
+
+
 def takes_tiles(*tensors: torch.Tensor | None) -> bool:
     """Whether these are bf16 on a CPU with AMX and nobody asks for their gradients."""
     there = [tensor for tensor in tensors if tensor is not None]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in there):
         return False
+    return are_narrow(*there)
+
+
+def are_narrow(*tensors: torch.Tensor | None) -> bool:
+    """Whether these are bf16 on a CPU with AMX."""
+    there = [tensor for tensor in tensors if tensor is not None]
     return all(one.device.type == "cpu" and one.dtype is torch.bfloat16 for one in there) and has_amx()
 
 
-def linear(layer: nn.Linear, tokens: torch.Tensor) -> torch.Tensor:
-    """A linear layer, (T, in) to (T, out); without gradients as one operation.
+def linear(tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """A linear layer, (T, in) to (T, out), with its bias added while the product is written.
 
     torch's own first writes the bias into every row of the result, then adds the product: 7 % of MiniLM's time.
     """
-    fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # what torch.compile makes of a linear layer
-    if fused is None or not takes_tiles(tokens, layer.weight, layer.bias):
-        return layer(tokens)
-    return fused(tokens, layer.weight, layer.bias, "none", [], "none")
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise") or not are_narrow(tokens, weight, bias):
+        return functional.linear(tokens, weight, bias)
+    return _FusedLinear.apply(tokens, weight, bias)
+
+
+class _FusedLinear(torch.autograd.Function):
+    """The operation that torch.compile makes of a linear layer on a CPU; torch has no gradient of it."""
+
+    @staticmethod
+    def forward(
+        context: Any, tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        context.save_for_backward(tokens, weight)
+        return torch.ops.mkldnn._linear_pointwise(tokens, weight, bias, "none", [], "none")
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        tokens, weight = context.saved_tensors
+        (gradient,) = gradients
+        of_tokens, of_weight, of_bias = context.needs_input_grad
+        return (
+            gradient @ weight if of_tokens else None,
+            gradient.t() @ tokens if of_weight else None,
+            gradient.sum(dim=0) if of_bias else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,7 +96,7 @@ class TiledAttention:
     def __init__(self, lengths: Sequence[int], n_heads: int, bias: torch.Tensor | None, dtype: torch.dtype):
         self.n_heads = n_heads
         tokens = np.array(lengths)
-        widths = -(-tokens // TILE) * TILE
+        widths = filled_up(tokens)
         keys = widths if bias is None else tokens  # with a bias the mask is of one length
         order = np.argsort(keys, kind="stable")
         firsts = (np.cumsum(tokens) - tokens)[order]
@@ -79,17 +116,17 @@ class TiledAttention:
             mask = _mask(tokens[first:stop], width, bias, dtype)
             self._groups.append(_Group(stop - first, width, mask))
 
-    def __call__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        """Attend in one layer; all are (T, H), of all texts one after the other."""
-        width = query.shape[1]
-        rows = [tensor.index_select(0, self._filled) for tensor in (query, key, value)]
+    def __call__(self, projected: torch.Tensor) -> torch.Tensor:
+        """Attend in one layer, from queries, keys and values beside each other, (T, 3 H), to (T, H)."""
+        if more := len(projected) - len(self._kept):  # rows that belong to no text; made once for all layers
+            self._kept = functional.pad(self._kept, (0, more))
+        rows = projected.index_select(0, self._filled)
         pieces, start = [], 0
         for group in self._groups:
-            shape = (group.n, group.width, self.n_heads, width // self.n_heads)
             stop = start + group.n * group.width
-            q, k, v = (tensor[start:stop].view(shape).transpose(1, 2) for tensor in rows)
-            out = functional.scaled_dot_product_attention(q, k, v, attn_mask=group.mask)
-            pieces.append(out.transpose(1, 2).reshape(stop - start, width))
+            query, key, value = rows[start:stop].view(group.n, group.width, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+            out = functional.scaled_dot_product_attention(query, key, value, attn_mask=group.mask)
+            pieces.append(out.transpose(1, 2).reshape(stop - start, -1))
             start = stop
         together = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         return together.index_select(0, self._kept)

@@ -136,7 +136,16 @@ def make_engine(classifier: Any, settings: ResolvedDsConfig, for_other_ranks: bo
         dist_init_required=False,
     )
     quiet_libraries()
+    if getattr(engine.optimizer, "compute_grad_norm", False) and not engine.optimizer.cpu_offload:
+        engine.optimizer.check_overflow = _leave_it_to_the_norm
     return engine
+
+
+def _leave_it_to_the_norm(partition_gradients: bool = True) -> None:
+    """In place of a look through every gradient for what is not finite: ZeRO finds it in their norm too, right after.
+
+    Two reductions of each weight's gradient, 1.2 of 55 ms a document (MiniLM, 16 documents a step, a CPU's thread).
+    """
 
 
 @dataclass(frozen=True)

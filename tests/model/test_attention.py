@@ -5,8 +5,10 @@ import pytest
 import torch
 from plain_attention import attend_plainly
 
-from teleclass.model.attention import RUN_SCORES, Attention, Run, runs_of
+from teleclass.model import attention as module
+from teleclass.model.attention import RUN_SCORES, Attention, runs_of
 from teleclass.model.batching import TokenizedTexts, packed
+from teleclass.model.dropout import Draws
 
 LENGTHS = [5, 5, 3, 1, 7, 7, 7]
 N_HEADS, WIDTH = 2, 8
@@ -25,18 +27,25 @@ def inputs():
     return [*tensors, torch.randn(N_HEADS, 9, 9, requires_grad=True)]
 
 
+@pytest.fixture(params=[1, 4], ids=["as they are", "filled up"])
+def tile(request, monkeypatch):
+    """Texts as they are, and filled up to tiles of four: then to widths of 8, 4 and 8, five texts of both lengths."""
+    monkeypatch.setattr(module, "tile_of", lambda dtype: request.param)
+    return request.param
+
+
 def attention(query, key, value, batch, n_heads, dropout=0.0):
-    return Attention(batch, n_heads)(query, key, value, dropout)
+    return Attention(batch, n_heads)(torch.cat([query, key, value], 1), dropout, Draws())
 
 
 @pytest.mark.parametrize("is_padded", [False, True])
 @pytest.mark.parametrize("with_bias", [False, True])
-def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, is_padded, with_bias):
+def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, tile, is_padded, with_bias):
     arguments = inputs if with_bias else inputs[:3]
     outward = torch.randn(sum(LENGTHS), WIDTH)
     expected = attend_plainly(LENGTHS, N_HEADS, *arguments)
     wanted = torch.autograd.grad(expected, arguments, outward)
-    out = Attention(batch, N_HEADS, arguments[3] if with_bias else None, is_padded)(*arguments[:3])
+    out = Attention(batch, N_HEADS, arguments[3] if with_bias else None, is_padded)(torch.cat(arguments[:3], 1))
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-6)
     for got, want in zip(torch.autograd.grad(out, arguments, outward), wanted, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
@@ -46,11 +55,11 @@ def test_values_and_gradients_are_those_of_each_text_alone(batch, inputs, is_pad
 def test_texts_of_one_length_need_no_padding(is_padded):
     tokens = TokenizedTexts(np.arange(12, dtype=np.int32), np.arange(0, 13, 4))
     torch.manual_seed(0)
-    query, key, value = torch.randn(3, 12, WIDTH)
-    out = Attention(packed(tokens, [0, 1, 2]), N_HEADS, padded=is_padded)(query, key, value)
+    projected = torch.randn(12, 3 * WIDTH)
+    out = Attention(packed(tokens, [0, 1, 2]), N_HEADS, padded=is_padded)(projected)
     for number in range(3):
         rows = slice(4 * number, 4 * number + 4)
-        alone = Attention(packed(tokens, [number]), N_HEADS)(query[rows], key[rows], value[rows])
+        alone = Attention(packed(tokens, [number]), N_HEADS)(projected[rows])
         torch.testing.assert_close(out[rows], alone, rtol=1e-5, atol=1e-6)
 
 
@@ -61,7 +70,7 @@ def test_bf16_is_near_fp32_and_stays_bf16(batch, inputs):
     assert 1e-5 < (rounded.float() - exact).abs().max() < 0.03
 
 
-def test_dropout_drops_probabilities_and_is_right_on_average(batch, inputs):
+def test_dropout_drops_probabilities_and_is_right_on_average(batch, inputs, tile):
     """With every value 1, a token's output is the sum of its probabilities: 1 on average, not 1 with dropout."""
     torch.manual_seed(0)
     ones = torch.ones_like(inputs[2])
@@ -73,7 +82,7 @@ def test_dropout_drops_probabilities_and_is_right_on_average(batch, inputs):
     assert set(outs[:, lonely].unique().tolist()) == {0.0, 1.25}
 
 
-def test_the_gradient_under_dropout_is_that_of_the_function_with_the_same_draws(batch, inputs):
+def test_the_gradient_under_dropout_is_that_of_the_function_with_the_same_draws(batch, inputs, tile):
     """By differences, each evaluation from the same state of the generator."""
 
     def value(*three):
@@ -95,13 +104,36 @@ def test_the_gradient_under_dropout_is_that_of_the_function_with_the_same_draws(
             assert gradient[token, column].item() == pytest.approx(slope, rel=0.02, abs=2e-3)
 
 
-def test_runs_hold_every_text_once_of_one_length_and_no_more_than_fit_the_cache():
+def test_rows_of_no_text_are_zero_and_have_no_gradient(batch, inputs, tile):
+    """What a CPU computes beside the tokens, whatever stands there."""
+    projected = torch.cat(inputs[:3], 1).detach()
+    longer = torch.cat([projected, torch.full((3, 3 * WIDTH), 9.0)]).requires_grad_()
+    out = Attention(batch, N_HEADS)(longer)
+    torch.testing.assert_close(out[:-3], Attention(batch, N_HEADS)(projected))
+    assert not out[-3:].any()
+    (gradient,) = torch.autograd.grad(out, [longer], torch.randn_like(out))
+    assert gradient[:-3].any() and not gradient[-3:].any()
+
+
+@pytest.mark.parametrize("tile", [1, 16])
+def test_runs_hold_every_text_once_of_one_width_and_no_more_than_fit_the_cache(tile):
     lengths = [9, 9, 9, 4, 9, *[130] * 5, *[60] * 20, 3]
-    runs = list(runs_of(lengths))
-    assert runs[:3] == [Run(0, 3, 9), Run(27, 1, 4), Run(31, 1, 9)]
-    assert [run.length for run in runs for _ in range(run.n)] == lengths
+    runs = runs_of(lengths, tile)
+    starts = np.cumsum([0, *lengths])
     assert [run.start for run in runs] == [0, *(run.stop for run in runs[:-1])]
-    assert all(run.n == 1 or run.n * run.length**2 <= RUN_SCORES for run in runs)
-    assert [run.n for run in runs if run.length == 60] == [9, 9, 2]
-    assert [run.n for run in runs if run.length == 130] == [1] * 5
-    assert list(runs_of([])) == []
+    first = 0
+    for run in runs:
+        own = lengths[first : first + run.n]
+        assert (run.start, run.stop) == (starts[first], starts[first + run.n])
+        assert {-(-length // tile) * tile for length in own} == {run.width}
+        assert run.n == 1 or run.n * run.width**2 <= RUN_SCORES
+        first += run.n
+    assert first == len(lengths)
+    widths = [(run.n, run.width) for run in runs]
+    if tile == 1:
+        assert widths == [(3, 9), (1, 4), (1, 9), *[(1, 130)] * 5, (9, 60), (9, 60), (2, 60), (1, 3)]
+        assert all(run.mask is None for run in runs)
+    else:
+        assert widths == [(5, 16), *[(1, 144)] * 5, (8, 64), (8, 64), (4, 64), (1, 16)]
+        assert (runs[0].mask == 0).sum(dim=3).flatten().tolist() == lengths[:5]
+    assert runs_of([]) == []

@@ -7,6 +7,7 @@ import pytest
 import torch
 from plain_attention import attend_plainly
 from torch import nn
+from torch.nn import functional
 
 from teleclass.model import tiles
 from teleclass.model.attention import Attention, _PackedAttention
@@ -31,13 +32,13 @@ def inputs():
 def test_every_token_attends_to_its_own_text_alone(inputs, with_bias, dtype, tolerance):
     *three, bias = (tensor.to(dtype) for tensor in inputs)
     attend = TiledAttention(LENGTHS, N_HEADS, bias if with_bias else None, dtype)
-    out = attend(*three)
+    out = attend(torch.cat(three, 1))
     expected = attend_plainly(
         LENGTHS, N_HEADS, *(tensor.float() for tensor in three), bias.float() if with_bias else None
     )
     assert out.dtype is dtype
     torch.testing.assert_close(out.float(), expected, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(attend(*three), out, rtol=0, atol=0)
+    torch.testing.assert_close(attend(torch.cat(three, 1)), out, rtol=0, atol=0)
 
 
 def test_texts_of_whole_tiles_need_no_mask_and_texts_of_one_width_one_call(inputs):
@@ -73,25 +74,37 @@ def test_both_ways_of_a_cpu_give_the_same_attention_and_the_same_linear_layer(in
     starts = np.concatenate([[0], np.cumsum(LENGTHS)])
     batch = packed(TokenizedTexts(np.zeros(starts[-1], dtype=np.int32), starts), np.arange(len(LENGTHS)))
     *three, bias = (tensor.bfloat16() for tensor in inputs)
-    out = Attention(batch, N_HEADS, bias)(*three)
+    out = Attention(batch, N_HEADS, functional.pad(bias, (0, TILE, 0, TILE)))(torch.cat(three, 1))
     assert bool(called) is not is_there
     expected = attend_plainly(LENGTHS, N_HEADS, *(tensor.float() for tensor in three), bias.float())
     torch.testing.assert_close(out.float(), expected, rtol=0.03, atol=0.03)
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_linear_layer_is_torchs_own(monkeypatch, bias):
+def test_a_linear_layer_and_its_gradients_are_torchs_own(monkeypatch, bias):
     monkeypatch.setattr(tiles, "has_amx", lambda: True)
     torch.manual_seed(1)
-    layer = nn.Linear(48, 80, bias=bias)
-    tokens = torch.randn(37, 48)
+    layer, tokens, outward = nn.Linear(48, 80, bias=bias), torch.randn(37, 48), torch.randn(37, 80).bfloat16()
     exact = layer(tokens)
-    layer, tokens = layer.bfloat16(), tokens.bfloat16()
+    layer, tokens = layer.bfloat16(), tokens.bfloat16().requires_grad_()
+    leaves = [tokens, *layer.parameters()]
+    out, theirs = linear(tokens, layer.weight, layer.bias), layer(tokens)
+    assert ("Fused" in type(out.grad_fn).__name__) == hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    torch.testing.assert_close(out, theirs, rtol=2**-7, atol=2**-7)
+    torch.testing.assert_close(out.float(), exact, rtol=0.02, atol=0.02)
+    for got, want in zip(*(torch.autograd.grad(one, leaves, outward) for one in (out, theirs)), strict=True):
+        torch.testing.assert_close(got, want, rtol=2**-6, atol=2**-6)
     with torch.inference_mode():
-        torch.testing.assert_close(linear(layer, tokens), layer(tokens), rtol=2**-7, atol=2**-7)
-        torch.testing.assert_close(linear(layer, tokens).float(), exact, rtol=0.02, atol=0.02)
-    linear(layer, tokens).sum().backward()
-    assert layer.weight.grad.shape == (80, 48)
+        torch.testing.assert_close(linear(tokens, layer.weight, layer.bias), theirs, rtol=2**-7, atol=2**-7)
+
+
+def test_rows_of_no_text_are_finite(inputs):
+    attend = TiledAttention(LENGTHS, N_HEADS, None, torch.float32)
+    projected = torch.cat(inputs[:3], 1)
+    longer = attend(torch.cat([projected, projected[:3]]))
+    assert len(longer) == len(projected) + 3 and longer.isfinite().all()
+    alone = TiledAttention(LENGTHS, N_HEADS, None, torch.float32)(projected)
+    torch.testing.assert_close(longer[:-3], alone, rtol=0, atol=0)
 
 
 @pytest.mark.skipif(not has_amx(), reason="the CPU has no AMX")
