@@ -83,6 +83,8 @@ class Method:
     cores : how many cores each of its processes may use; 0 leaves them and the threads as they are.
     rounds : at most so many; 0 takes as many as the others.
     environments : one a process: environment variables besides the common ones.
+    rotates : whether each round runs on other cores than the one before; for what is compared with a method of more
+        cores, as a neighbour of the machine may slow one of them.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Method:
     cores: int = 1
     rounds: int = 0
     environments: tuple[dict[str, str], ...] = ({},)
+    rotates: bool = False
 
 
 @dataclass
@@ -156,15 +159,13 @@ class Processes:
     def __init__(self, method: Method):
         context = get_context("spawn")
         self.name = method.name
+        self._method = method
+        self._rounds = 0
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
-        available = sorted(os.sched_getaffinity(0))
         for number, environment in enumerate(method.environments):
-            # Processes of one method get cores of their own as long as there are some.
-            first = number * method.cores
-            cores = [available[(first + offset) % len(available)] for offset in range(method.cores)]
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(cores, environment, theirs, method.prepare))
+            process = context.Process(target=_serve, args=(self._cores(number), environment, theirs, method.prepare))
             process.start()
             theirs.close()  # else its end would not be seen
             self._pipes.append(ours)
@@ -177,8 +178,9 @@ class Processes:
 
     def round(self) -> Round:
         """One round; the values are the first process's."""
-        for pipe in self._pipes:
-            pipe.send("round")
+        for number, pipe in enumerate(self._pipes):
+            pipe.send(self._cores(number))
+        self._rounds += 1
         parts: list[Round] = [self._answer(pipe) for pipe in self._pipes]
         return Round(
             documents=sum(part.documents for part in parts),
@@ -187,6 +189,12 @@ class Processes:
             tokens=sum(part.tokens for part in parts),
             values=parts[0].values,
         )
+
+    def _cores(self, number: int) -> list[int]:
+        """What one of the processes runs on now: as long as there are enough, cores of its own."""
+        available, method = sorted(os.sched_getaffinity(0)), self._method
+        first = (number + (self._rounds if method.rotates else 0)) * method.cores
+        return [available[(first + offset) % len(available)] for offset in range(method.cores)]
 
     def close(self) -> None:
         """End the processes, by force where one does not end by itself."""
@@ -235,7 +243,9 @@ def _serve(cores: list[int], environment: dict[str, str], pipe: Any, prepare: Ca
         set_up_console()
         measure = prepare()
         pipe.send(None)
-        while pipe.recv():
+        while True:
+            if cores := pipe.recv():
+                os.sched_setaffinity(0, cores)
             pipe.send(_timed(measure))
     except EOFError:
         return

@@ -69,17 +69,20 @@ def _rows_beside(n_tokens: int) -> int:
     """Rows that a CPU computes beside those of the tokens, so that their number, of which there are few, comes again.
 
     Every new number has oneDNN compile products anew: for a layer of MiniLM 28 ms, where computing takes 14 (Xeon with
-    AMX, 1,800 tokens, forward and backward pass). At most one row in 12 is so.
+    AMX, 1,800 tokens, forward and backward pass). At most one row in 12 is so, and 127 rows.
     """
-    step = max(8, 1 << (n_tokens // 24).bit_length())
+    step = max(8, min(128, 1 << (n_tokens // 24).bit_length()))
     return -n_tokens % step
 
 
 def _apply(layers: Sequence[nn.Linear], states: torch.Tensor) -> torch.Tensor:
     """The results of linear layers beside each other, in the format of their weights: of several by one product."""
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    weight = weights[0] if len(layers) == 1 else torch.cat(weights)
-    bias = biases[0] if len(layers) == 1 or biases[0] is None else torch.cat(biases)
+    first, *others = layers
+    weight: torch.Tensor = first.weight
+    bias: torch.Tensor | None = first.bias
+    if others:
+        weight = torch.cat(tuple(layer.weight for layer in layers))
+        bias = None if bias is None else torch.cat(tuple(layer.bias for layer in layers))
     return linear(states.to(weight.dtype), weight, bias)
 
 

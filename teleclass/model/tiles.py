@@ -56,9 +56,7 @@ class _FusedLinear(torch.autograd.Function):
     """The operation that torch.compile makes of a linear layer on a CPU; torch has no gradient of it."""
 
     @staticmethod
-    def forward(
-        context: Any, tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def forward(context: Any, tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         context.save_for_backward(tokens, weight)
         return torch.ops.mkldnn._linear_pointwise(tokens, weight, bias, "none", [], "none")
 
@@ -120,11 +118,13 @@ class TiledAttention:
         """Attend in one layer, from queries, keys and values beside each other, (T, 3 H), to (T, H)."""
         if more := len(projected) - len(self._kept):  # rows that belong to no text; made once for all layers
             self._kept = functional.pad(self._kept, (0, more))
-        rows = projected.index_select(0, self._filled)
+        # Each by itself: on rows that lie beside each other the kernel takes a fifth longer.
+        three = [part.index_select(0, self._filled) for part in projected.chunk(3, dim=1)]
         pieces, start = [], 0
         for group in self._groups:
             stop = start + group.n * group.width
-            query, key, value = rows[start:stop].view(group.n, group.width, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+            shape = (group.n, group.width, self.n_heads, -1)
+            query, key, value = (part[start:stop].view(shape).transpose(1, 2) for part in three)
             out = functional.scaled_dot_product_attention(query, key, value, attn_mask=group.mask)
             pieces.append(out.transpose(1, 2).reshape(stop - start, -1))
             start = stop

@@ -20,8 +20,9 @@ def set_up_torch() -> None:
     Waiting OpenMP threads sleep instead of spin: a thread that spins keeps the one it waits for off the core. With two
     threads on two cores that another process used too, a training step took 3.9 s spinning and 1.1 s sleeping.
 
-    oneDNN and torch keep 64 compiled products of each kind instead of 1,024. Packed batches have ever new numbers of
-    tokens: a worker that files texts grew to 1.9 GB and now stays at .74 GB, and nothing became slower.
+    oneDNN and torch keep 128 compiled products of each kind instead of 1,024, one for every shape. With ever new
+    numbers of tokens a worker that files texts grew to 1.9 GB. A training step has some 110 shapes; with 64 kept they
+    pushed each other out (docs/log.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")

@@ -103,7 +103,8 @@ def prepare_counting():
             tokens=7,
             values={
                 "round": len(rounds), "process": os.getpid(), "cores": len(os.sched_getaffinity(0)),
-                "threads": float(os.environ["OMP_NUM_THREADS"]), "rank": float(os.environ.get("RANK", -1)),
+                "core": min(os.sched_getaffinity(0)), "threads": float(os.environ["OMP_NUM_THREADS"]),
+                "rank": float(os.environ.get("RANK", -1)),
             },
         )  # fmt: skip
 
@@ -131,6 +132,16 @@ def test_a_process_is_loaded_once_on_its_cores_and_times_itself():
     assert {(one.values["cores"], one.values["threads"]) for one in rounds} == {(1, 1)}
     assert all(one.cpu_seconds > 0 and one.wall_seconds > 0 for one in rounds)
     assert (rounds[0].documents, rounds[0].tokens) == (3, 7)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core alone")
+@pytest.mark.parametrize("rotates", [True, False])
+def test_rounds_run_on_the_same_core_or_on_each_in_turn(rotates):
+    rounds = in_turn([Method("one", prepare_counting, rotates=rotates)], 3)["one"].rounds
+    first, second = sorted(os.sched_getaffinity(0))[:2]
+    third = (sorted(os.sched_getaffinity(0)) * 2)[2]
+    assert [one.values["core"] for one in rounds] == ([first, second, third] if rotates else [first] * 3)
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from teleclass.model import tiles
-from teleclass.model.attention import Attention, _PackedAttention
+from teleclass.model.attention import Attention
 from teleclass.model.batching import TokenizedTexts, packed
+from teleclass.model.packed_attention import PackedAttention
 from teleclass.model.tiles import TILE, TiledAttention, linear, takes_tiles
 from teleclass.runtime.devices import has_amx
 
@@ -68,9 +69,7 @@ def test_tiles_are_for_bf16_without_gradients_on_a_cpu_with_amx(monkeypatch):
 def test_both_ways_of_a_cpu_give_the_same_attention_and_the_same_linear_layer(inputs, monkeypatch, is_there):
     monkeypatch.setattr(tiles, "has_amx", lambda: is_there)
     called = []
-    monkeypatch.setattr(
-        _PackedAttention, "forward", lambda *_, run=_PackedAttention.forward: called.append(1) or run(*_)
-    )
+    monkeypatch.setattr(PackedAttention, "forward", lambda *_, run=PackedAttention.forward: called.append(1) or run(*_))
     starts = np.concatenate([[0], np.cumsum(LENGTHS)])
     batch = packed(TokenizedTexts(np.zeros(starts[-1], dtype=np.int32), starts), np.arange(len(LENGTHS)))
     *three, bias = (tensor.bfloat16() for tensor in inputs)
@@ -102,7 +101,8 @@ def test_rows_of_no_text_are_finite(inputs):
     attend = TiledAttention(LENGTHS, N_HEADS, None, torch.float32)
     projected = torch.cat(inputs[:3], 1)
     longer = attend(torch.cat([projected, projected[:3]]))
-    assert len(longer) == len(projected) + 3 and longer.isfinite().all()
+    assert len(longer) == len(projected) + 3
+    assert longer.isfinite().all()
     alone = TiledAttention(LENGTHS, N_HEADS, None, torch.float32)(projected)
     torch.testing.assert_close(longer[:-3], alone, rtol=0, atol=0)
 
