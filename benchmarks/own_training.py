@@ -58,9 +58,9 @@ class OwnTraining:
     """The engine and its batches on this rank, which the environment names."""
 
     def __init__(self, task: TrainingTask):
-        from teleclass.model.optimization import seed_all
+        from teleclass.model.optimization import make_engine, seed_all
         from teleclass.model.rank_batches import RankBatches
-        from teleclass.phases.train import make_engine, supports_of
+        from teleclass.phases.train import supports_of
         from teleclass.runtime.devices import share_cores
         from teleclass.runtime.distributed import Ranks
         from teleclass.runtime.ds_config import DEFAULT_FILE, batch_sizes, read_ds_config, resolve_ds_config

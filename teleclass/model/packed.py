@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from teleclass.model.attention import Attention, spread
 from teleclass.model.batching import PackedTokens
@@ -48,7 +47,8 @@ def hidden_states(backbone: Any, batch: PackedTokens) -> torch.Tensor:
         bias = backbone.encoder.compute_position_bias(longest)[0]
     attend = Attention(batch, config.num_attention_heads, bias)
     if not attend.is_padded:
-        states = functional.pad(states, (0, 0, 0, _rows_beside(batch.n_tokens)))
+        # Rows of zeros would have no variance: in fp16 the layer norms' gradients were not finite.
+        states = torch.cat([states, states[:1].expand(_rows_beside(batch.n_tokens), -1)])
     for layer in backbone.encoder.layer:
         if is_mpnet:
             own, norm, rate = layer.attention.attn, layer.attention.LayerNorm, layer.attention.dropout.p

@@ -22,9 +22,8 @@ from teleclass.model.training_set import TrainingDocuments, document_id, trainin
 from teleclass.model.weights import check_model
 from teleclass.runtime.artifacts import file_digest, fingerprint
 from teleclass.runtime.checkpoints import CheckpointFolder
-from teleclass.runtime.console import log, progress, quiet_libraries
+from teleclass.runtime.console import log, progress
 from teleclass.runtime.devices import fast_bf16, inference_dtype, rank_device, share_cores
-from teleclass.runtime.distributed import import_deepspeed
 from teleclass.runtime.ds_config import ResolvedDsConfig, batch_sizes, read_ds_config, resolve_ds_config
 from teleclass.runtime.learning_curve import LearningCurve
 from teleclass.runtime.workplace import Workplace
@@ -44,7 +43,7 @@ def run(
     from transformers import AutoTokenizer
 
     from teleclass.model.classifier import LabelMatchingClassifier
-    from teleclass.model.optimization import seed_all
+    from teleclass.model.optimization import make_engine, seed_all
     from teleclass.model.save_points import SavePoints
     from teleclass.model.training_state import TrainingState
 
@@ -115,37 +114,6 @@ def run(
     work.tags.update(precision_asked=settings.precision_asked, precision_used=settings.precision_used)
     engine.destroy()
     return metrics
-
-
-def make_engine(classifier: Any, settings: ResolvedDsConfig, for_other_ranks: bool = False) -> Any:
-    """DeepSpeed's engine around a classifier and our optimizer; the ranks must be connected.
-
-    Parameters
-    ----------
-    for_other_ranks : whether it is to load a checkpoint that another number of ranks wrote; where ZeRO has not divided
-        the optimizer's state, such a checkpoint is like any other.
-    """
-    from teleclass.model.optimization import make_optimizer
-
-    is_divided = settings.config.get("zero_optimization", {}).get("stage", 0) > 0
-    more = {"checkpoint": {"load_universal": True}} if for_other_ranks and is_divided else {}
-    engine, *_ = import_deepspeed().initialize(
-        model=classifier,
-        optimizer=make_optimizer(classifier, settings),
-        config=settings.config | more,
-        dist_init_required=False,
-    )
-    quiet_libraries()
-    if getattr(engine.optimizer, "compute_grad_norm", False) and not engine.optimizer.cpu_offload:
-        engine.optimizer.check_overflow = _leave_it_to_the_norm
-    return engine
-
-
-def _leave_it_to_the_norm(partition_gradients: bool = True) -> None:
-    """In place of a look through every gradient for what is not finite: ZeRO finds it in their norm too, right after.
-
-    Two reductions of each weight's gradient, 1.2 of 55 ms a document (MiniLM, 16 documents a step, a CPU's thread).
-    """
 
 
 @dataclass(frozen=True)

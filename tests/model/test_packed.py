@@ -70,6 +70,20 @@ def test_gradients_are_those_of_the_padded_model_to_a_millionth(backbone, tokens
         assert float((ours[name] - gradient).norm()) <= 1e-6 * max(float(gradient.norm()), 1e-2 * whole), name
 
 
+def test_gradients_are_finite_in_16_bits(backbone, tokens):
+    """Also of the rows that are computed beside the tokens, where biases are zero as in a new model."""
+    with torch.no_grad():
+        for name, parameter in backbone.half().named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+    batch = packed(tokens, [0, 3])
+    assert -batch.n_tokens % 8  # there are such rows
+    states = hidden_states(backbone, batch)
+    assert len(states) == batch.n_tokens
+    states.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in backbone.parameters() if p.grad is not None)
+
+
 @torch.no_grad()
 def test_the_way_of_a_gpu_gives_the_same_states(backbone, tokens, monkeypatch):
     """Scores padded, by torch's fused attention; the mask is made once and used by every layer."""
