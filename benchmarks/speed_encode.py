@@ -32,14 +32,18 @@ SMALLEST_CHUNK = 64
 
 @dataclass(frozen=True)
 class Sizes:
-    """Documents of a round in process, of a round with worker processes, and of the comparison of vectors."""
+    """Documents of a round in process, of a round with worker processes, and of the comparison of vectors.
+
+    ``worker_rounds`` rounds of our workers stand in place of each that is asked for.
+    """
 
     in_process: int = 320
     pools: int = 960
     compared: int = 1000
+    worker_rounds: int = 2
 
 
-MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12)
+MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, worker_rounds=1)
 
 
 def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
@@ -53,10 +57,16 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
             Method(PEER_POOL, partial(peer_pool, many[: len(many) // 3], model), 2),
-            Method(OWN_WORKER, partial(own_workers, many, model, 1), 1),
-            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
         ],
         rounds,
+    )
+    # By themselves and more often, the one on each core in turn: a neighbour of the machine may slow one of two.
+    outcomes |= in_turn(
+        [
+            Method(OWN_WORKER, partial(own_workers, many, model, 1), 1, rotates=True),
+            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
+        ],
+        sizes.worker_rounds * rounds,
     )
     _add_equality(section, outcomes.pop(EQUALITY))
     section.add(outcomes, SPEED_COLUMNS)
@@ -64,7 +74,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.remarks += [
         f"Pools: {sizes.pools} documents a round of ours, a third of that of sentence-transformers'. Starting workers "
         "and loading models is left out.",
-        "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts.",
+        "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts. One "
+        "worker runs on each core in turn.",
     ]
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: figures of two processes tell nothing of two cores.")
