@@ -107,12 +107,16 @@ class MethodError(Exception):
     """A method that ended or failed; the text is one line."""
 
 
-def in_turn(methods: Sequence[Method], rounds: int, start: Callable[[Method], Any] | None = None) -> dict[str, Outcome]:
+def in_turn(
+    methods: Sequence[Method], rounds: int, start: Callable[[Method], Any] | None = None, turns: int = 1
+) -> dict[str, Outcome]:
     """Measure methods in turn; one that fails is left out from then on.
 
     Parameters
     ----------
     start : what starts a method: an object with ``ready``, ``round`` and ``close``.
+    turns : how many together count as one round. Other guests of a machine slow it for seconds; of turns that are
+        shorter than that every method gets its share.
     """
     outcomes = {method.name: Outcome() for method in methods}
     running: dict[str, Any] = {}
@@ -124,10 +128,10 @@ def in_turn(methods: Sequence[Method], rounds: int, start: Callable[[Method], An
                 one.ready()
             except MethodError as error:
                 outcomes[name].failure = str(error)
-        for number in range(rounds):
+        for number in range(rounds * turns):
             for method in methods:
                 own = outcomes[method.name]
-                if own.failure or (method.rounds and number >= method.rounds):
+                if own.failure or (method.rounds and number >= method.rounds * turns):
                     continue
                 try:
                     own.rounds.append(running[method.name].round())
@@ -136,7 +140,21 @@ def in_turn(methods: Sequence[Method], rounds: int, start: Callable[[Method], An
     finally:
         for one in running.values():
             one.close()
+    for outcome in outcomes.values():
+        starts = range(0, len(outcome.rounds) - turns + 1, turns)
+        outcome.rounds = [_in_all(outcome.rounds[first : first + turns]) for first in starts]
     return outcomes
+
+
+def _in_all(turns: Sequence[Round]) -> Round:
+    """What was done one after the other; the values are the first one's."""
+    return Round(
+        documents=sum(one.documents for one in turns),
+        cpu_seconds=sum(one.cpu_seconds for one in turns),
+        wall_seconds=sum(one.wall_seconds for one in turns),
+        tokens=sum(one.tokens for one in turns),
+        values=turns[0].values,
+    )
 
 
 def alone(method: Method) -> Outcome:
@@ -278,6 +296,14 @@ def cpu_seconds(living: Iterable[int] = ()) -> float:
             after_name = stream.read().rpartition(")")[2].split()
         total += (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
     return total
+
+
+def keep_on_cores(processes: Iterable[int], cores: Iterable[int]) -> None:
+    """Have every thread of other processes run on these cores alone."""
+    cores = set(cores)
+    for process in processes:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def rank_environments(world_size: int) -> tuple[dict[str, str], ...]:

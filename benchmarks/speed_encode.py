@@ -12,10 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.interleave import Figure, Measure, Method, Outcome, Round, Work, cpu_seconds, in_turn, ratio
+from benchmarks.interleave import (
+    Figure,
+    Measure,
+    Method,
+    Outcome,
+    Round,
+    Work,
+    cpu_seconds,
+    in_turn,
+    keep_on_cores,
+    ratio,
+)
 from benchmarks.speed_data import Documents
 from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
-from teleclass.model.encoding import EncodingReport
 from teleclass.runtime.devices import set_up_torch
 
 EQUALITY = "the same vectors as the defaults"
@@ -23,8 +33,10 @@ DEFAULT = "SentenceTransformer.encode, defaults (fp32, batches of 32)"
 BF16 = "SentenceTransformer.encode, bf16"
 PEER_POOL = "SentenceTransformer.encode, fp32, its pool of 2 processes"
 OWN = "teleclass SentenceEncoder"
-OWN_WORKER = "teleclass encode_texts, 1 worker"
-OWN_WORKERS = "teleclass encode_texts, 2 workers"
+OWN_WORKER = "teleclass EncoderWorkers, 1 worker"
+OWN_WORKERS = "teleclass EncoderWorkers, 2 workers"
+IN_SMALL_TURNS = "{}, in small turns"
+"""What the two are called where their CPU time is compared."""
 
 SMALLEST_CHUNK = 64
 """Texts that one worker of ours takes at once at the least, see teleclass.model.encoding.chunks_of."""
@@ -32,18 +44,19 @@ SMALLEST_CHUNK = 64
 
 @dataclass(frozen=True)
 class Sizes:
-    """Documents of a round in process, of a round with worker processes, and of the comparison of vectors.
+    """Documents of a round in process and with worker processes, of the comparison of vectors, and of a turn.
 
-    ``worker_rounds`` rounds of our workers stand in place of each that is asked for.
+    ``turns`` of each number of our workers make one round where their CPU time is compared.
     """
 
     in_process: int = 320
-    pools: int = 960
+    pools: int = 640
     compared: int = 1000
-    worker_rounds: int = 2
+    in_turn: int = 2 * SMALLEST_CHUNK
+    turns: int = 14
 
 
-MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, worker_rounds=1)
+MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, in_turn=2, turns=2)
 
 
 def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
@@ -56,30 +69,31 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(DEFAULT, partial(sentence_transformer, few, model, "")),
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
-            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 3], model), 2),
+            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2),
+            *workers(many, model),
         ],
         rounds,
     )
-    # By themselves and more often, the one on each core in turn: a neighbour of the machine may slow one of two.
-    outcomes |= in_turn(
-        [
-            Method(OWN_WORKER, partial(own_workers, many, model, 1), 1, rotates=True),
-            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
-        ],
-        sizes.worker_rounds * rounds,
-    )
+    in_small_turns = in_turn(workers(documents.first(sizes.in_turn), model), rounds, turns=sizes.turns)
+    outcomes |= {IN_SMALL_TURNS.format(name): outcome for name, outcome in in_small_turns.items()}
     _add_equality(section, outcomes.pop(EQUALITY))
     section.add(outcomes, SPEED_COLUMNS)
     section.comparisons += comparisons(outcomes)
-    section.remarks += [
-        f"Pools: {sizes.pools} documents a round of ours, a third of that of sentence-transformers'. Starting workers "
-        "and loading models is left out.",
-        "Wall time of ours runs from the first worker that is loaded, so that the second one's delay counts. One "
-        "worker runs on each core in turn.",
-    ]
+    section.remarks.append(
+        f"Pools: {sizes.pools} documents a round of ours, half of that of sentence-transformers'; in small turns "
+        f"{sizes.turns} times {sizes.in_turn}. They are kept from round to round. One worker runs on each core in turn."
+    )
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: figures of two processes tell nothing of two cores.")
     return section
+
+
+def workers(texts: list[str], model: Path) -> list[Method]:
+    """One worker, on each core in turn as a neighbour of the machine may slow one of them, and two."""
+    return [
+        Method(OWN_WORKER, partial(own_workers, texts, model, 1), 1, rotates=True),
+        Method(OWN_WORKERS, partial(own_workers, texts, model, 2), 2),
+    ]
 
 
 def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
@@ -91,6 +105,7 @@ def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
     def wall(one: Round) -> float:
         return 1 / one.documents_per_second
 
+    small = {name: outcomes[IN_SMALL_TURNS.format(name)] for name in (OWN_WORKER, OWN_WORKERS)}
     twice = ratio(outcomes[OWN_WORKERS], outcomes[OWN_WORKER], wall)
     if twice is not None:
         twice = Figure(twice.median / 2, twice.low / 2, twice.high / 2)
@@ -99,7 +114,7 @@ def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
         Comparison("ours × bf16, CPU", ratio(outcomes[OWN], outcomes[BF16], cpu)),
         Comparison("our 2 workers × its pool of 2, wall", ratio(outcomes[OWN_WORKERS], outcomes[PEER_POOL], wall)),
         Comparison("2 workers ÷ twice 1 worker, wall", twice),
-        Comparison("1 worker ÷ 2 workers, CPU", ratio(outcomes[OWN_WORKERS], outcomes[OWN_WORKER], cpu), at_least=0.95),
+        Comparison("1 worker ÷ 2 workers, CPU", ratio(small[OWN_WORKERS], small[OWN_WORKER], cpu), at_least=0.95),
     ]
 
 
@@ -124,7 +139,7 @@ def equality(texts: list[str], model: Path) -> Measure:
 
     def compare() -> Work:
         expected = theirs.encode(texts, show_progress_bar=False).astype(np.float64)
-        workers = _encode_by_workers(texts, model, 2)[0]
+        workers = _encode_by_workers(texts, model, 2)
         found = {"in process": ours.encode(texts), "by workers": workers}
         return Work(
             len(texts), values={f"max 1 − cosine, {name}": distance(expected, own) for name, own in found.items()}
@@ -183,24 +198,38 @@ def own(texts: list[str], model: Path) -> Measure:
 
 
 def own_workers(texts: list[str], model: Path, workers: int) -> Measure:
-    """Our worker processes, started anew every round as every run of the program does, without what starting costs."""
+    """Our worker processes, kept from round to round as sentence-transformers' pool is."""
+    from teleclass.model.encoder_workers import EncoderSettings, EncoderWorkers
+    from teleclass.model.encoding import chunks_of, create_rows, embedding_dimension
+
     set_up_torch()
+    folder = tempfile.TemporaryDirectory()
+    Finalize(None, folder.cleanup, exitpriority=10)
+    file = Path(folder.name) / "rows.npy"
+    create_rows(file, len(texts), embedding_dimension(model))
+    pool = EncoderWorkers(EncoderSettings(model, file), ["cpu"] * workers)
+    Finalize(None, pool.close, exitpriority=20)
+    chunks = list(enumerate(chunks_of(texts)))
+    for _ in range(workers):  # the first may end before a worker that loads slowly has taken its part
+        pool.encode(chunks, texts)
 
     def encode() -> Work:
-        report = _encode_by_workers(texts, model, workers)[1]
-        return Work(report.documents, cpu_seconds=report.cpu_seconds, wall_seconds=report.seconds)
+        keep_on_cores(pool.pids, os.sched_getaffinity(0))
+        before = cpu_seconds(pool.pids)
+        seconds = pool.encode(chunks, texts)
+        return Work(len(texts), cpu_seconds=cpu_seconds(pool.pids) - before, wall_seconds=seconds)
 
     return encode
 
 
-def _encode_by_workers(texts: list[str], model: Path, workers: int) -> tuple[np.ndarray, EncodingReport]:
+def _encode_by_workers(texts: list[str], model: Path, workers: int) -> np.ndarray:
     from teleclass.model.encoding import create_rows, embedding_dimension, encode_texts
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.npy"
         create_rows(file, len(texts), embedding_dimension(model))
-        report = encode_texts(texts, file, model, ["cpu"] * workers)
-        return np.load(file), report
+        encode_texts(texts, file, model, ["cpu"] * workers)
+        return np.load(file)
 
 
 def _load_peer(model: Path, dtype: str) -> Any:

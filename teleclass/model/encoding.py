@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-import queue
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from teleclass.data.texts import Texts
-from teleclass.errors import WorkerError
+from teleclass.model.encoder_workers import EncoderSettings, EncoderWorkers
 from teleclass.model.shards import ShardJournal
-from teleclass.runtime.console import progress, set_up_console
-from teleclass.runtime.devices import inference_dtype, share_cores
 from teleclass.runtime.disk import allocate_rows
-from teleclass.runtime.memory import MemoryPeak, peak
-from teleclass.runtime.parents import follow_parent
-from teleclass.runtime.pulse import activity
-from teleclass.runtime.standstill import DEADLINES, Standstill, SupervisionConfig
+from teleclass.runtime.memory import MemoryPeak
+from teleclass.runtime.standstill import DEADLINES, SupervisionConfig
 
 
 @dataclass(frozen=True)
@@ -33,13 +25,11 @@ class EncodingReport:
     Attributes
     ----------
     seconds : of wall time, from the first worker that had its model loaded to the last vector.
-    cpu_seconds : of this process and of its workers, starting them and loading models left out.
     peak : the workers' highest.
     """
 
     documents: int
     seconds: float
-    cpu_seconds: float
     dtype: str
     peak: MemoryPeak
 
@@ -85,47 +75,19 @@ def encode_texts(
     ------
     WorkerError : a worker died or stands still; the others are stopped, and written chunks stay marked.
     """
-    import torch.multiprocessing as multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    tasks: Any = context.Queue()
-    results: Any = context.Queue()
     done = journal.done() if journal else set()
     chunks = list(enumerate(chunks_of(texts)))[share[0] :: share[1]]
     mine = [(number, chunk) for number, chunk in chunks if number not in done]
     if not mine:  # more machines than chunks, or all were written before
-        return EncodingReport(0, 0.0, 0.0, "", MemoryPeak(0.0, 0.0))
-    devices = list(devices)[: len(mine)]
-    workers: list[Any] = []
-    steps = context.RawArray("Q", len(devices))
-    started = time.perf_counter()
-    for place, device in enumerate(devices):
-        settings = _Settings(
-            model=model,
-            out=out,
-            device=device,
-            tokens_per_batch=tokens_per_batch,
-            max_tokens=max_tokens,
-            processes=len(devices),
-            place=place,
-            is_of_main_thread=threading.current_thread() is threading.main_thread(),
-        )
-        worker = context.Process(target=_work, args=(settings, tasks, results, steps), daemon=True)
-        worker.start()
-        workers.append(worker)
-    try:
-        guard = _Guard(workers, devices, steps, supervision)
-        peaks, seconds, cpu_seconds, dtypes = _supervise(guard, mine, texts, tasks, results, journal)
-    finally:
-        for worker in workers:
-            worker.kill()  # one that was stopped would not hear of SIGTERM
-            worker.join()
-        tasks.cancel_join_thread()  # else the program would wait at its end for texts that nobody reads any more
+        return EncodingReport(0, 0.0, "", MemoryPeak(0.0, 0.0))
+    settings = EncoderSettings(model, out, tokens_per_batch, max_tokens)
+    with EncoderWorkers(settings, devices[: len(mine)], supervision) as workers:
+        seconds = workers.encode(mine, texts, journal)
+        peaks = workers.finish()
     return EncodingReport(
         documents=sum(len(chunk) for _, chunk in mine),
-        seconds=seconds or time.perf_counter() - started,
-        cpu_seconds=cpu_seconds,
-        dtype=" and ".join(sorted(dtypes)),
+        seconds=seconds,
+        dtype=" and ".join(sorted(workers.dtypes)),
         peak=MemoryPeak(max(p.rss_mb for p in peaks), max(p.gpu_mb for p in peaks), sum(p.halvings for p in peaks)),
     )
 
@@ -154,132 +116,3 @@ def _pooled_width(pooling: dict[str, Any]) -> int:
     switched_on = sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_"))
     kinds = len(modes) if isinstance(modes, list) else switched_on
     return int(width) * max(1, kinds)
-
-
-@dataclass(frozen=True)
-class _Settings:
-    model: Path
-    out: Path
-    device: str
-    tokens_per_batch: int
-    max_tokens: int
-    processes: int
-    place: int
-    is_of_main_thread: bool
-
-
-def _supervise(
-    guard: _Guard,
-    chunks: list[tuple[int, np.ndarray]],
-    texts: Sequence[str],
-    tasks: Any,
-    results: Any,
-    journal: ShardJournal | None,
-) -> tuple[list[MemoryPeak], float, float, set[str]]:
-    """Feed the workers until every chunk is written.
-
-    Returns
-    -------
-    Memory peaks, seconds of computing by wall and by CPU, and formats used.
-    """
-    waiting = iter(chunks)
-    workers = guard.workers
-    ahead = 2 * len(workers)
-    sizes = {number: len(chunk) for number, chunk in chunks}
-
-    def feed(count: int) -> None:
-        for number, chunk in islice(waiting, count):
-            tasks.put((number, chunk, [texts[row] for row in chunk]))
-
-    feed(ahead)
-    first, cpu_first, cpu_seconds = None, 0.0, 0.0
-    peaks: list[MemoryPeak] = []
-    dtypes: set[str] = set()
-    left = sum(sizes.values())
-    with progress(total=left, unit="documents", what="encoding") as bar:
-        while left or len(peaks) < len(workers):
-            try:
-                kind, value = results.get(timeout=1)
-            except queue.Empty:
-                guard.check()
-                continue
-            if kind == "ready":
-                if first is None:
-                    first, cpu_first = time.perf_counter(), time.process_time()
-                dtypes.add(value)
-            elif kind == "failed":
-                raise WorkerError(f"an encoder worker failed: {value}")
-            elif kind == "rows":
-                feed(1)
-                if journal:
-                    journal.mark(value)
-                left -= sizes[value]
-                bar.update(sizes[value])
-                guard.check()
-                if not left:
-                    for _ in workers:
-                        tasks.put(None)
-                    seconds = time.perf_counter() - (first or time.perf_counter())
-            else:
-                peaks.append(value[0])
-                cpu_seconds += value[1]
-    return peaks, seconds, cpu_seconds + time.process_time() - cpu_first, dtypes
-
-
-class _Guard:
-    """Sees to it that the workers live and get on."""
-
-    def __init__(self, workers: list[Any], devices: list[str], steps: Any, supervision: SupervisionConfig):
-        self.workers, self.devices, self.steps = workers, devices, steps
-        self._standstill = Standstill(supervision.stopped_after, supervision.stuck_after)
-        self._total = 0
-
-    def check(self) -> None:
-        """
-        Raises
-        ------
-        WorkerError : one of them has died, was stopped or hangs.
-        """
-        for worker, device in zip(self.workers, self.devices, strict=True):
-            if worker.exitcode not in (None, 0):
-                raise WorkerError(
-                    f"the encoder worker on {device} ended with status {worker.exitcode} (-9 is often a lack of "
-                    "memory); run the same command again, with fewer devices if memory is short"
-                )
-        alive = [(place, worker.pid) for place, worker in enumerate(self.workers) if worker.exitcode is None]
-        found = self._standstill.find((pid, self.steps[place] or -1) for place, pid in alive)
-        if found is not None:
-            place, why = found
-            raise WorkerError(
-                f"the encoder worker on {self.devices[alive[place][0]]} {why}; run the same command again, it goes on "
-                "from the documents that are encoded"
-            )
-        if sum(self.steps) != self._total:
-            self._total = sum(self.steps)
-            activity.tick()  # a chunk may take longer than a rank may go without progress
-
-
-def _work(settings: _Settings, tasks: Any, results: Any, steps: Any) -> None:
-    follow_parent(settings.is_of_main_thread)
-    set_up_console()
-    try:
-        share_cores(settings.device, settings.processes)
-        from teleclass.model.batching import ahead
-        from teleclass.model.encoder import SentenceEncoder
-
-        # Asked here and not in the parent, which would keep a CUDA context on every device.
-        dtype = str(inference_dtype(settings.device)).removeprefix("torch.")
-        encoder = SentenceEncoder(settings.model, settings.device, dtype, settings.max_tokens)
-        out = np.load(settings.out, mmap_mode="r+")
-        loaded = time.process_time()
-        results.put(("ready", dtype))
-        given = ((number, rows, encoder.tokenize(texts)) for number, rows, texts in iter(tasks.get, None))
-        for number, rows, tokens in ahead(given):
-            for chosen, vectors in encoder.encode_tokens(tokens, settings.tokens_per_batch):
-                out[rows[chosen]] = vectors
-                steps[settings.place] += 1
-            results.put(("rows", number))
-        out.flush()
-        results.put(("peak", (peak(), time.process_time() - loaded)))
-    except Exception as error:
-        results.put(("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"))

@@ -91,6 +91,16 @@ def test_what_a_round_tells_by_document():
     assert (one.cpu_a_document, one.documents_per_second) == (0.2, 4.0)
 
 
+def test_small_turns_alternate_and_count_together_as_one_round():
+    calls = []
+    outcomes = in_turn(
+        methods("a", "b", b={"rounds": 1}), 2, lambda method: Fake(method, calls, 6 if method.name == "a" else None), 3
+    )
+    assert calls[2:8] == ["a1", "b1", "a2", "b2", "a3", "b3"]
+    assert outcomes["a"].rounds == outcomes["b"].rounds == [Round(30, 1 + 2 + 3, 2.0 * (1 + 2 + 3))]
+    assert outcomes["a"].failure == "broke"  # in the sixth turn: what was done of that round does not count
+
+
 def prepare_counting():
     """A method that tells its process, its cores, its threads and which round this is."""
     rounds = []

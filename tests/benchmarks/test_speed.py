@@ -140,6 +140,7 @@ def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path
     assert [row["name"] for row in encode["rows"]] == [
         speed_encode.DEFAULT, speed_encode.BF16, speed_encode.OWN,
         speed_encode.PEER_POOL, speed_encode.OWN_WORKER, speed_encode.OWN_WORKERS,
+        *(f"{name}, in small turns" for name in (speed_encode.OWN_WORKER, speed_encode.OWN_WORKERS)),
     ]  # fmt: skip
     equal = [one for one in encode["comparisons"] if one["name"].startswith("max 1 − cosine")]
     assert len(equal) == 2
@@ -147,6 +148,7 @@ def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path
     documents = {name: [one["documents"] for one in rounds] for name, rounds in encode["rounds"].items()}
     assert documents[speed_encode.DEFAULT] == documents[speed_encode.OWN] == [6]
     assert documents[speed_encode.OWN_WORKERS] == [66]
+    assert documents[f"{speed_encode.OWN_WORKERS}, in small turns"] == [2 * 2]
     assert speed_encode.PEER_POOL in table
 
 

@@ -64,7 +64,7 @@ def test_a_dead_worker_costs_the_chunk_it_was_at_and_the_rows_are_the_same(tmp_p
     np.testing.assert_array_equal(rows, expected)
 
 
-@pytest.mark.twin("teleclass.model.encoding:Standstill.find")
+@pytest.mark.twin("teleclass.model.encoder_workers:Standstill.find")
 def test_a_stopped_worker_is_noticed_at_the_deadline(tmp_path, tiny_model):
     stopper = threading.Thread(target=lambda: os.kill(worker(), signal.SIGSTOP))
     stopper.start()
@@ -92,7 +92,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.twin("teleclass.model.encoding:follow_parent")
+@pytest.mark.twin("teleclass.model.encoder_workers:follow_parent")
 def test_no_worker_is_left_when_its_parent_is_killed(tmp_path, tiny_model):
     program = tmp_path / "program.py"
     program.write_text(PARENT)
