@@ -19,21 +19,20 @@ TWO = "2 ranks"
 
 @dataclass(frozen=True)
 class Sizes:
-    """Documents a rank and step, steps, and rounds in place of each that is asked for.
+    """Documents a rank and step, steps of a turn, and turns of a round.
 
-    The C library keeps freed memory only once the heap has settled. Short rounds, as a machine's speed may change from
-    one minute to the next.
+    The C library keeps freed memory only once the heap has settled, hence the steps of the warm-up.
     """
 
     batch: int = 16
-    warm_up: int = 100
-    steps: int = 10
-    rounds: int = 3
+    warm_up: int = 60
+    steps: int = 3
+    turns: int = 8
     max_tokens: int = 512
     documents: int = 960
 
 
-MINIATURE = Sizes(batch=2, warm_up=1, steps=2, rounds=1, max_tokens=32, documents=12)
+MINIATURE = Sizes(batch=2, warm_up=1, steps=2, turns=1, max_tokens=32, documents=12)
 
 
 def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
@@ -46,7 +45,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(ONE, prepare, environments=rank_environments(1), rotates=True),
             Method(TWO, prepare, environments=rank_environments(2)),
         ],
-        sizes.rounds * rounds,
+        rounds,
+        turns=sizes.turns,
     )
     section = Section("ranks", f"{task.n_classes} classes, {sizes.batch} documents a rank and step, 1 thread a rank")
     length = mean_length(texts, model, sizes.max_tokens)
@@ -54,8 +54,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.comparisons += comparisons(outcomes, length)
     section.remarks.append(
         f"{sizes.warm_up} steps come first: freed memory is kept from step to step only once the heap has settled. "
-        f"Then {sizes.steps} a round, of one rank on each core in turn; a document is one of the mean length, "
-        f"{length:.0f} tokens."
+        f"Then {sizes.turns} × {sizes.steps} a round, of one rank on each core in turn. A document is one of the mean "
+        f"length, {length:.0f} tokens."
     )
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: two ranks share it, and their wall time tells nothing.")

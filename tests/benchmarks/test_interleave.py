@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -185,3 +187,17 @@ def test_cpu_seconds_count_processes_that_still_run():
     own = interleave.cpu_seconds()
     # This process named as a living one counts twice: by its own usage and by the kernel's ticks.
     assert interleave.cpu_seconds([os.getpid()]) > own + 0.5 * time.process_time()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core alone")
+def test_every_thread_of_another_process_is_kept_on_cores():
+    program = "import sys, threading; threading.Thread(target=sys.stdin.read).start(); print(flush=True)"
+    core = max(os.sched_getaffinity(0))
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        interleave.keep_on_cores([process.pid], [core])
+        threads = [int(thread) for thread in os.listdir(f"/proc/{process.pid}/task")]
+        assert [os.sched_getaffinity(thread) for thread in threads] == [{core}] * 2
+        process.stdin.close()
