@@ -33,10 +33,9 @@ DEFAULT = "SentenceTransformer.encode, defaults (fp32, batches of 32)"
 BF16 = "SentenceTransformer.encode, bf16"
 PEER_POOL = "SentenceTransformer.encode, fp32, its pool of 2 processes"
 OWN = "teleclass SentenceEncoder"
-OWN_WORKER = "teleclass EncoderWorkers, 1 worker"
 OWN_WORKERS = "teleclass EncoderWorkers, 2 workers"
-IN_SMALL_TURNS = "{}, in small turns"
-"""What the two are called where their CPU time is compared."""
+ONE_IN_TURN = "teleclass EncoderWorkers, 1 worker, small turns"
+TWO_IN_TURN = "teleclass EncoderWorkers, 2 workers, small turns"
 
 SMALLEST_CHUNK = 64
 """Texts that one worker of ours takes at once at the least, see teleclass.model.encoding.chunks_of."""
@@ -70,12 +69,20 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
             Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
             Method(OWN, partial(own, few, model)),
             Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2),
-            *workers(many, model),
+            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
         ],
         rounds,
     )
-    in_small_turns = in_turn(workers(documents.first(sizes.in_turn), model), rounds, turns=sizes.turns)
-    outcomes |= {IN_SMALL_TURNS.format(name): outcome for name, outcome in in_small_turns.items()}
+    some = documents.first(sizes.in_turn)
+    outcomes |= in_turn(
+        [
+            # On each core in turn: a neighbour of the machine may slow one of two.
+            Method(ONE_IN_TURN, partial(own_workers, some, model, 1), 1, rotates=True),
+            Method(TWO_IN_TURN, partial(own_workers, some, model, 2), 2),
+        ],
+        rounds,
+        turns=sizes.turns,
+    )
     _add_equality(section, outcomes.pop(EQUALITY))
     section.add(outcomes, SPEED_COLUMNS)
     section.comparisons += comparisons(outcomes)
@@ -88,14 +95,6 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     return section
 
 
-def workers(texts: list[str], model: Path) -> list[Method]:
-    """One worker, on each core in turn as a neighbour of the machine may slow one of them, and two."""
-    return [
-        Method(OWN_WORKER, partial(own_workers, texts, model, 1), 1, rotates=True),
-        Method(OWN_WORKERS, partial(own_workers, texts, model, 2), 2),
-    ]
-
-
 def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
     """Our speed in times of the peers', by CPU seconds a document; two workers by wall time."""
 
@@ -105,16 +104,17 @@ def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
     def wall(one: Round) -> float:
         return 1 / one.documents_per_second
 
-    small = {name: outcomes[IN_SMALL_TURNS.format(name)] for name in (OWN_WORKER, OWN_WORKERS)}
-    twice = ratio(outcomes[OWN_WORKERS], outcomes[OWN_WORKER], wall)
+    twice = ratio(outcomes[OWN_WORKERS], outcomes[OWN], wall)
     if twice is not None:
         twice = Figure(twice.median / 2, twice.low / 2, twice.high / 2)
     return [
         Comparison("ours × defaults, CPU", ratio(outcomes[OWN], outcomes[DEFAULT], cpu), at_least=3.3),
         Comparison("ours × bf16, CPU", ratio(outcomes[OWN], outcomes[BF16], cpu)),
         Comparison("our 2 workers × its pool of 2, wall", ratio(outcomes[OWN_WORKERS], outcomes[PEER_POOL], wall)),
-        Comparison("2 workers ÷ twice 1 worker, wall", twice),
-        Comparison("1 worker ÷ 2 workers, CPU", ratio(small[OWN_WORKERS], small[OWN_WORKER], cpu), at_least=0.95),
+        Comparison("2 workers ÷ twice in process, wall", twice),
+        Comparison(
+            "1 worker ÷ 2 workers, CPU", ratio(outcomes[TWO_IN_TURN], outcomes[ONE_IN_TURN], cpu), at_least=0.95
+        ),
     ]
 
 

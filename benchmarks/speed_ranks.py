@@ -25,7 +25,7 @@ class Sizes:
     """
 
     batch: int = 16
-    warm_up: int = 60
+    warm_up: int = 50
     steps: int = 3
     turns: int = 8
     max_tokens: int = 512

@@ -139,8 +139,8 @@ def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path
     encode = found["encode"]
     assert [row["name"] for row in encode["rows"]] == [
         speed_encode.DEFAULT, speed_encode.BF16, speed_encode.OWN,
-        speed_encode.PEER_POOL, speed_encode.OWN_WORKER, speed_encode.OWN_WORKERS,
-        *(f"{name}, in small turns" for name in (speed_encode.OWN_WORKER, speed_encode.OWN_WORKERS)),
+        speed_encode.PEER_POOL, speed_encode.OWN_WORKERS,
+        speed_encode.ONE_IN_TURN, speed_encode.TWO_IN_TURN,
     ]  # fmt: skip
     equal = [one for one in encode["comparisons"] if one["name"].startswith("max 1 − cosine")]
     assert len(equal) == 2
@@ -148,7 +148,7 @@ def test_encoding_tells_equality_and_every_method(data_dir, tiny_model, tmp_path
     documents = {name: [one["documents"] for one in rounds] for name, rounds in encode["rounds"].items()}
     assert documents[speed_encode.DEFAULT] == documents[speed_encode.OWN] == [6]
     assert documents[speed_encode.OWN_WORKERS] == [66]
-    assert documents[f"{speed_encode.OWN_WORKERS}, in small turns"] == [2 * 2]
+    assert documents[speed_encode.TWO_IN_TURN] == [2 * 2]
     assert speed_encode.PEER_POOL in table
 
 
