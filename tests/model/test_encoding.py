@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teleclass.errors import WorkerError
+from teleclass.model.encoder_workers import EncoderSettings, EncoderWorkers
 from teleclass.model.encoding import chunks_of, create_rows, embedding_dimension, encode_texts
 
 WORDS = ["ripe", "apple", "ladder", "crust", "knife", "pear"]
@@ -104,6 +105,24 @@ def test_workers_and_machines_fill_the_same_rows_however_many_they_are(encoded, 
     own = SentenceTransformer(str(tiny_model), device="cpu").encode([TEXTS[row] for row in some])
     own /= np.linalg.norm(own, axis=1, keepdims=True)
     assert (one[some] * own).sum(axis=1).min() > 0.99  # the right rows; bf16 where the machine is fast at it
+
+
+@pytest.mark.slow
+def test_workers_that_are_kept_encode_again_what_they_are_given(encoded, tiny_model, tmp_path):
+    one, _ = encoded(["cpu"])
+    file = tmp_path / "again.npy"
+    create_rows(file, len(TEXTS), embedding_dimension(tiny_model))
+    chunks = list(enumerate(chunks_of(TEXTS)))
+    with EncoderWorkers(EncoderSettings(tiny_model, file), ["cpu", "cpu"]) as workers:
+        pids = workers.pids
+        assert workers.encode(chunks[:1], TEXTS) > 0
+        filled = np.isfinite(np.load(file)).all(axis=1)
+        assert sorted(np.flatnonzero(filled)) == sorted(chunks[0][1])
+        assert workers.encode(chunks[1:], TEXTS) > 0
+        assert (workers.pids, workers.encode([], TEXTS)) == (pids, pytest.approx(0, abs=0.5))
+        assert [peak.rss_mb > 50 for peak in workers.finish()] == [True, True]
+    np.testing.assert_array_equal(np.load(file), one)
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.slow
