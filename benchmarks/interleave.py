@@ -142,18 +142,18 @@ def in_turn(
             one.close()
     for outcome in outcomes.values():
         starts = range(0, len(outcome.rounds) - turns + 1, turns)
-        outcome.rounds = [_in_all(outcome.rounds[first : first + turns]) for first in starts]
+        outcome.rounds = [_in_all(outcome.rounds[first : first + turns], sum) for first in starts]
     return outcomes
 
 
-def _in_all(turns: Sequence[Round]) -> Round:
-    """What was done one after the other; the values are the first one's."""
+def _in_all(parts: Sequence[Round], wall: Callable[[Iterable[float]], float]) -> Round:
+    """Parts of a round together, ``wall`` of their wall seconds; the values are the first one's."""
     return Round(
-        documents=sum(one.documents for one in turns),
-        cpu_seconds=sum(one.cpu_seconds for one in turns),
-        wall_seconds=sum(one.wall_seconds for one in turns),
-        tokens=sum(one.tokens for one in turns),
-        values=turns[0].values,
+        documents=sum(part.documents for part in parts),
+        cpu_seconds=sum(part.cpu_seconds for part in parts),
+        wall_seconds=wall(part.wall_seconds for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        values=parts[0].values,
     )
 
 
@@ -199,14 +199,7 @@ class Processes:
         for number, pipe in enumerate(self._pipes):
             pipe.send(self._cores(number))
         self._rounds += 1
-        parts: list[Round] = [self._answer(pipe) for pipe in self._pipes]
-        return Round(
-            documents=sum(part.documents for part in parts),
-            cpu_seconds=sum(part.cpu_seconds for part in parts),
-            wall_seconds=max(part.wall_seconds for part in parts),
-            tokens=sum(part.tokens for part in parts),
-            values=parts[0].values,
-        )
+        return _in_all([self._answer(pipe) for pipe in self._pipes], max)
 
     def _cores(self, number: int) -> list[int]:
         """What one of the processes runs on now: as long as there are enough, cores of its own."""
