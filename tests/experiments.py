@@ -6,6 +6,7 @@ import atexit
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,13 @@ def clean_environment(**more: str) -> dict[str, str]:
     return (
         kept | {"CUDA_VISIBLE_DEVICES": "", "NO_PROXY": "127.0.0.1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path} | more
     )
+
+
+def free_port() -> int:
+    """A port that nothing listens at: tests that run beside each other each need one of their own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def write_ds_config(file: Path, micro_batch: int, **changes: object) -> Path:

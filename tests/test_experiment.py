@@ -20,6 +20,7 @@ from experiments import (
     SCRIPT,
     Finished,
     clean_environment,
+    free_port,
     mlflow_artifacts,
     mlflow_runs,
     options,
@@ -44,7 +45,7 @@ def two_processes(folder, tiny_model, one_process) -> Finished:
     ds_file = write_ds_config(folder / "ds_two.json", 2, **FP32)
     arguments = options(folder / "data", tiny_model, folder / "two", "--deepspeed_config", str(ds_file))
     arguments[arguments.index("cpu")] = "cpu,cpu"
-    command = [DEEPSPEED, "--num_accelerators", "2", "--master_port", "29731", SCRIPT, *arguments]
+    command = [DEEPSPEED, "--num_accelerators", "2", "--master_port", str(free_port()), SCRIPT, *arguments]
     return Finished(folder, folder / "two", arguments, run(command, folder))
 
 

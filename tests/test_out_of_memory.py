@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from experiments import DEEPSPEED, FP32, Finished, options, run, write_ds_config
+from experiments import DEEPSPEED, FP32, Finished, free_port, options, run, write_ds_config
 
 LIMITED = """
 import sys, torch
@@ -63,7 +63,9 @@ def test_training_and_prediction_go_on_with_less_at_once_and_the_results_stay(on
     assert "Traceback" not in said
     point, expected = first_point(limited), first_point(one_process)
     assert point["loss"] == pytest.approx(expected["loss"], rel=1e-6)
-    assert point["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-6)
+    # Rounding of fp32 sums in another order: .5e-6 to 1.6e-6 over six seeds; one
+    # pass counted 1e-4 too much makes 5e-5.
+    assert point["grad_norm"] == pytest.approx(expected["grad_norm"], rel=4e-6)
     np.testing.assert_allclose(limited.classifier_scores, one_process.classifier_scores, atol=2e-3)
     assert limited.submission == one_process.submission
 
@@ -76,7 +78,7 @@ def test_two_ranks_agree_on_the_passes(one_process):
     ds_file = write_ds_config(one_process.cwd / "ds_limited.json", 2, **FP32)
     arguments = options(one_process.cwd / "data", Path(one_process.arguments[3]), one_process.output,
                         "--deepspeed_config", str(ds_file))  # fmt: skip
-    command = [DEEPSPEED, "--num_accelerators", "2", "--master_port", "29737"]
+    command = [DEEPSPEED, "--num_accelerators", "2", "--master_port", str(free_port())]
     limited = again(one_process, "limited_two", 14, command, arguments)
     assert limited.process.returncode == 0, limited.process.stderr
     assert re.search(r"documents a pass of training go down from 2 to 1\b", limited.process.stderr)

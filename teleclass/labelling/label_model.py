@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,32 +47,6 @@ class LabelHead:
         """Whether every path is as likely as any other."""
         return bool(np.ptp(self.log_prior) == 0)
 
-    @cached_property
-    def centred_vectors(self) -> np.ndarray:
-        """Class vectors less their mean, (C, D).
-
-        The mean of a document's scores over the classes is 0 then, so that the mean of their squares is their variance;
-        its posterior stays the same, as every path has lost the same.
-        """
-        return self.class_vectors - self.class_vectors.mean(axis=0)
-
-    @cached_property
-    def _of_shift(self) -> np.ndarray:
-        """Products of the centred class vectors and the document shift, (C,)."""
-        return self.centred_vectors @ self.document_shift
-
-    def shift_off(self, scores: np.ndarray, embeddings: np.ndarray) -> None:
-        """Make products of embeddings and centred vectors, (rows, C), those of documents as the head sees them.
-
-        Where no prior is added they are not scaled by the document's length, as they are divided by their spread.
-        """
-        if not self.document_shift.any():
-            return
-        scores -= self._of_shift
-        if not self.is_even:
-            length = np.linalg.norm(embeddings - self.document_shift, axis=1)
-            scores /= np.where(length > 0, length, 1)[:, None]
-
     def documents(self, embeddings: np.ndarray) -> np.ndarray:
         """Embeddings as this head sees them, shape (rows, D)."""
         embeddings = np.asarray(embeddings, dtype=np.float32)
@@ -87,13 +61,13 @@ class LabelHead:
         return paths.path_scores(self.class_scores(embeddings)) + self.temperature * self.log_prior
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelModel:
     """The fitted heads (their posteriors are averaged) and how sharp the posterior is.
 
     Attributes
     ----------
-    sharpness : divides path scores, in standard deviations of a document's class scores.
+    sharpness : divides path scores, in standard deviations of a document's path scores.
     choice : which form was chosen, "corpus prior", "uniform prior", "both" or "class texts".
     reason : why, in one sentence.
     """
@@ -107,34 +81,39 @@ class LabelModel:
         """Probability of every path for every document, shape (rows, P)."""
         embeddings = np.asarray(embeddings, dtype=np.float32)
         # One product for all heads: the documents are read, and rounded where they are, once.
-        scores = np.split(product(self._centred_vectors, embeddings.T), len(self.heads))
-        mean, *others = (self._posterior_of(*one, embeddings, paths) for one in zip(self.heads, scores, strict=True))
+        vectors = _path_vectors(self, paths)
+        scores = np.split(product(vectors.reshape(-1, vectors.shape[2]), embeddings.T), len(self.heads))
+        mean, *others = (self._posterior_of(*one, embeddings) for one in zip(self.heads, vectors, scores, strict=True))
         for other in others:
             mean += other
         return mean
 
-    @cached_property
-    def _centred_vectors(self) -> np.ndarray:
-        """Centred class vectors of all heads, one head's under the other's, (heads · C, D)."""
-        return np.concatenate([head.centred_vectors for head in self.heads])
-
     def _posterior_of(
-        self, head: LabelHead, by_class: np.ndarray, embeddings: np.ndarray, paths: PathIndex
+        self, head: LabelHead, vectors: np.ndarray, by_path: np.ndarray, embeddings: np.ndarray
     ) -> np.ndarray:
-        """The posterior that one head gives, of products (C, rows), in rows that sum to 1 / heads."""
-        scores = by_class.T
-        head.shift_off(scores, embeddings)
-        variance = np.einsum("rc,rc->r", scores, scores) / np.float32(scores.shape[1])
+        """The posterior that one head gives, in rows that sum to 1 / heads.
+
+        Parameters
+        ----------
+        vectors : (P, D), those of the paths.
+        by_path : (P, rows), their products with the embeddings; overwritten.
+        """
+        scores = by_path.T
+        if head.document_shift.any():
+            scores -= vectors @ head.document_shift
+            if not head.is_even:  # without a prior, dividing by the spread takes the length off
+                length = np.linalg.norm(embeddings - head.document_shift, axis=1)
+                scores /= np.where(length > 0, length, 1)[:, None]
+        variance = np.einsum("rp,rp->r", scores, scores) / np.float32(scores.shape[1])
         spread = self.sharpness * np.maximum(np.sqrt(variance), 1e-6)
-        evidence = paths.path_scores(scores)
         # A mean of scores is no further from 0 than one that has all of the variance.
         bound = np.sqrt(scores.shape[1]) / self.sharpness
         if not head.is_even:
             prior = head.temperature * head.log_prior
-            evidence += prior
+            scores += prior
             bound += np.abs(prior).max() / spread.min(initial=np.inf)
-        evidence /= spread[:, None]
-        return softmax(evidence, 1 / len(self.heads), bound)
+        scores /= spread[:, None]
+        return softmax(scores, 1 / len(self.heads), bound)
 
     def save(self, path: Path) -> None:
         """Write the model as one ``.npz`` file without pickled objects."""
@@ -164,3 +143,14 @@ class LabelModel:
                 for n in range(n_heads)
             )
             return cls(heads, float(stored["sharpness"]), str(stored["choice"]), str(stored["reason"]))
+
+
+@lru_cache(maxsize=1)
+def _path_vectors(model: LabelModel, paths: PathIndex) -> np.ndarray:
+    """Weighted means of the class vectors along each path, by head, less their mean over paths: (heads, P, D).
+
+    The mean of a document's path scores is 0 then, so that the mean of their squares is their variance; its posterior
+    stays the same, as every path has lost the same.
+    """
+    vectors = np.stack([paths.weights @ head.class_vectors for head in model.heads])
+    return vectors - vectors.mean(axis=1, keepdims=True)

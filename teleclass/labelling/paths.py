@@ -14,7 +14,7 @@ LEVEL_WEIGHTS = (1.0, 0.25, 0.1, 0.05, 0.025)
 """Weight of a class in its path's score, from the deepest class up; classes further up weigh the last one's half."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathIndex:
     """The P candidate paths of a taxonomy over its C classes.
 

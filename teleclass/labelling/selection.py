@@ -59,7 +59,7 @@ class LabellingConfig:
     prior
         "auto", or a form to be used whatever the corpus: "corpus", "uniform", "both", "texts" (no EM).
     sharpness
-        spread of the posterior in standard deviations of class scores; 0 for .4, and .3 above 300 classes.
+        spread of the posterior in standard deviations of path scores; 0 for .4, and .3 above 300 classes.
     fit_documents
         soft EM is fitted on at most so many documents, drawn at random, and those with core classes (32 for each
         path where that is more); 0 takes all.

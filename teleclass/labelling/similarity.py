@@ -29,7 +29,7 @@ _rounding = threading.Lock()
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Scale rows to length one, shape (rows, D); a zero row stays zero."""
     vectors = np.asarray(vectors, dtype=np.float32)
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]  # norm() writes the squares down first
     return vectors / np.where(length > 0, length, 1)
 
 
@@ -86,9 +86,11 @@ def softmax(scores: np.ndarray, mass: float = 1.0, bound: float = np.inf) -> np.
     Parameters
     ----------
     mass : what rows sum to.
-    bound : no score is further from 0, as far as is known; exp takes scores that it can take as they are.
+    bound : no score is further from 0, as far as is known before they are looked at; exp takes scores that it can take
+        as they are.
     """
-    if not bound + np.log(scores.shape[1]) < LARGEST_EXPONENT:
+    largest = LARGEST_EXPONENT - np.log(scores.shape[1])
+    if not bound < largest and not max(scores.max(initial=0), -scores.min(initial=0)) < largest:
         scores -= scores.max(axis=1, keepdims=True)
     np.exp(scores, out=scores)
     scores *= mass / scores.sum(axis=1, keepdims=True)

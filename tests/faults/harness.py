@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_course_layout
-from experiments import FP32, LOADING, clean_environment, mlflow_runs, processes_in, write_ds_config
+from experiments import FP32, LOADING, clean_environment, free_port, mlflow_runs, processes_in, write_ds_config
 from faults.twins import CHILD
 from forks import Fork, Zygote
 
@@ -119,12 +118,6 @@ class Bench:
     def statuses(self) -> list[str]:
         """What MLflow says of the runs here, oldest first."""
         return [run.info.status for run in mlflow_runs(self.cwd)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until(true, seconds: float) -> float:

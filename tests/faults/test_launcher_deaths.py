@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from experiments import DEEPSPEED, SCRIPT, clean_environment
-from faults.harness import below, free_port, wait_until
+from experiments import DEEPSPEED, SCRIPT, clean_environment, free_port
+from faults.harness import below, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

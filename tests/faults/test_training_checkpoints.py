@@ -15,7 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_course_layout
-from experiments import DEEPSPEED, FP32, ROOT, clean_environment, mlflow_runs, options, processes_in, write_ds_config
+from experiments import (
+    DEEPSPEED,
+    FP32,
+    ROOT,
+    clean_environment,
+    free_port,
+    mlflow_runs,
+    options,
+    processes_in,
+    write_ds_config,
+)
 
 from teleclass.runtime.checkpoints import CheckpointFolder
 from teleclass.runtime.distributed import Ranks
@@ -41,7 +51,14 @@ class Bench:
     ranks: int
 
     def run(self, output: str, strike: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        launcher = [DEEPSPEED, "--num_accelerators", str(self.ranks), "--master_port", "29751", "--no_local_rank"]
+        launcher = [
+            DEEPSPEED,
+            "--num_accelerators",
+            str(self.ranks),
+            "--master_port",
+            str(free_port()),
+            "--no_local_rank",
+        ]
         start = launcher if self.ranks > 1 else [sys.executable]
         more = {"STRIKE": strike} if strike else {}
         environment = clean_environment(PATCHED_FP16="1", OMP_NUM_THREADS="1", **more, **environment)

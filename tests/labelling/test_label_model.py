@@ -100,14 +100,14 @@ def test_posterior_rows_sum_to_one(taxonomy, stop_at_inner):
 @pytest.mark.parametrize("even", [False, True])
 @pytest.mark.parametrize("shifted", [False, True])
 def test_the_posterior_is_that_of_unit_documents_without_the_shift(taxonomy, even, shifted):
-    """Scores, their spread over the classes and the prior as they are defined, one head, documents of any length."""
+    """Scores, their spread over the paths and the prior as they are defined, one head, documents of any length."""
     paths = index_paths(taxonomy)
     head = random_head(3, 7, paths.n_paths, shifted=shifted)
     head = replace(head, log_prior=np.full_like(head.log_prior, -1.4)) if even else head
     documents = random_documents(40) * np.linspace(0.5, 1, 40)[:, None]
     seen = unit(documents - head.document_shift) if shifted else documents
-    scores = seen @ head.class_vectors.T
-    evidence = scores @ paths.weights.toarray().T + head.temperature * head.log_prior
+    scores = seen @ head.class_vectors.T @ paths.weights.toarray().T
+    evidence = scores + head.temperature * head.log_prior
     odds = np.exp(evidence / (0.4 * scores.std(axis=1, keepdims=True)))
     posterior = LabelModel((head,), 0.4, "", "").posterior(documents, paths)
     np.testing.assert_allclose(posterior, odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
@@ -128,6 +128,21 @@ def test_one_class_that_has_all_of_the_variance_is_certain_and_everything_finite
     assert posterior[0, 0] == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-4)
     assert (posterior[2, 2:].max() < 1e-6) is not even
+
+
+def test_a_model_serves_several_sets_of_paths_in_turn(taxonomy):
+    """What is kept of the last paths must not answer for others, nor for another model."""
+    documents, to_leaves, to_any = random_documents(20), index_paths(taxonomy), index_paths(taxonomy, True)
+    heads = [random_head(seed, 7, to_leaves.n_paths, shifted=False) for seed in range(2)]
+    wide = [replace(head, log_prior=np.zeros(to_any.n_paths, np.float32)) for head in heads]
+    asked = [(LabelModel((head,), 0.4, "", ""), to_leaves) for head in heads]
+    asked += [(LabelModel((head,), 0.4, "", ""), to_any) for head in wide]
+    alone = [model.posterior(documents, paths) for model, paths in asked]
+    for (model, paths), expected in zip(reversed(asked), reversed(alone), strict=True):
+        np.testing.assert_array_equal(model.posterior(documents, paths), expected)
+    both = LabelModel((wide[0],), 0.4, "", "")
+    shapes = [both.posterior(documents, paths).shape[1] for paths in (to_any, to_leaves, to_any)]
+    assert shapes == [to_any.n_paths, to_leaves.n_paths, to_any.n_paths]
 
 
 def test_two_heads_are_averaged(taxonomy):

@@ -109,13 +109,21 @@ def test_softmax_by_hand_and_without_overflow():
     np.testing.assert_allclose(softmax(scores), [[0.25, 0.75]] * 3, atol=1e-9)
 
 
+@pytest.mark.parametrize("far", [-1e4, 1e4])
+def test_a_row_far_to_one_side_of_zero_has_probabilities_too(far):
+    scores = np.array([[0.0, 0.0], [far, far]], dtype=np.float32)
+    np.testing.assert_array_equal(softmax(scores), np.full((2, 2), 0.5))
+
+
 def test_a_score_far_below_the_best_gets_no_probability_and_no_nan():
     np.testing.assert_array_equal(softmax(np.array([[0.0, -1e30]], dtype=np.float32)), [[1, 0]])
 
 
-@pytest.mark.parametrize("bound", [np.inf, np.nan, 1e4, 78.0, 0.0])
-def test_scores_within_the_bound_are_taken_as_they_are_and_others_less_their_largest(bound):
-    largest = bound if bound < 100 else 1e4
+@pytest.mark.parametrize(
+    ("bound", "largest"),
+    [(bound, largest) for largest in (0.0, 78.0, 88.0, 1e4) for bound in (largest, np.inf, np.nan)],
+)
+def test_scores_that_exp_can_take_are_taken_as_they_are_and_others_less_their_largest(bound, largest):
     scores = np.array([[largest, -largest, 0.0], [-largest, -largest, -largest]], dtype=np.float32)
     exact = scores.astype(np.longdouble)
     exact = np.exp(exact - exact.max(axis=1, keepdims=True))

@@ -94,12 +94,11 @@ def test_a_starved_class_is_lent_its_nearest_documents_up_to_the_limit(work, dat
 def test_confidence_by_hand(work, data_dir):
     """Document f scores 1 and .9 on fruit and ladders, over the length √1.81; the paths to them .8 of that.
 
-    The two other paths score 0. The spread is the standard deviation of (1, .9, 0, 0, 0, 0, 0) / √1.81, the
-    sharpness .6.
+    The two other paths score 0. The spread is the standard deviation of the four, the sharpness .6.
     """
     table, _ = run(work, read_dataset(data_dir), starved_below=3, nearest_confidence=0.1)
-    scores = np.array([1, 0.9, 0, 0, 0, 0, 0]) / np.sqrt(1.81)
-    odds = np.exp(np.array([0.8 * scores[0], 0.8 * scores[1], 0, 0]) / (0.6 * scores.std()))
+    scores = 0.8 * np.array([1, 0.9, 0, 0]) / np.sqrt(1.81)
+    odds = np.exp(scores / (0.6 * scores.std()))
     (of_ladders,) = table[table["class"] == 22].itertuples()
     assert of_ladders.confidence == pytest.approx(odds[1] / odds.sum(), abs=1e-5)
 

@@ -31,8 +31,8 @@ TRAIN = {
     "b": EYE[FRUIT] + 0.4 * EYE[FOOD],
     "c": EYE[LADDERS],
     "d": EYE[LADDERS] + 0.4 * EYE[TOOLS],
-    "e": EYE[BREAD_KNIVES] + 0.6 * EYE[BREAD],
-    "f": EYE[BREAD_KNIVES] + 0.6 * EYE[KNIVES],
+    "e": EYE[BREAD_KNIVES] + 0.8 * EYE[BREAD],
+    "f": EYE[BREAD_KNIVES] + 0.8 * EYE[KNIVES],
     "g": EYE[FRUIT],
     "h": EYE[LADDERS],
 }
@@ -85,14 +85,13 @@ def test_every_training_document_gets_the_classes_of_its_path(work, data, labell
 def test_confidence_and_margin_by_hand(work, data):
     """Document a is the vector of fruit, whose path food > fruit scores .25 / 1.25 · 0 + 1 / 1.25 · 1 = .8.
 
-    The three other paths score 0. Its class scores (0, 1, 0, 0, 0, 0, 0) have the variance 1/7 − 1/49 = 6/49. The
-    posterior is exp(.8 / (.4 · √6 / 7)) = E to 1, 1, 1: fruit lies on one path, food on that and on food > bread >
-    bread knives.
+    The three other paths score 0, and the variance of (.8, 0, 0, 0) is .64 (1/4 − 1/16) = .12. The posterior is
+    exp(.8 / (.4 · √.12)) = E to 1, 1, 1: fruit lies on one path, food on that and on food > bread > bread knives.
     """
     run(work, data)
     table = table_of(work)
     of_a = table[table["document"] == "a"].set_index("class")
-    odds = np.exp(0.8 / (0.4 * np.sqrt(6) / 7))
+    odds = np.exp(0.8 / (0.4 * np.sqrt(0.12)))
     assert of_a["confidence"].to_dict() == pytest.approx({11: odds / (odds + 3), 10: (odds + 1) / (odds + 3)}, abs=1e-5)
     assert of_a["margin"].tolist() == pytest.approx([(odds - 1) / (odds + 3)] * 2, abs=1e-5)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from experiments import DEEPSPEED, FP32, ROOT, run, write_ds_config
+from experiments import DEEPSPEED, FP32, ROOT, free_port, run, write_ds_config
 from safetensors.numpy import load_file
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def scenario(one_process, model: Path, folder: Path, precision: str, **more) -> 
 def carry_out(scenarios: dict[str, dict], folder: Path, n_ranks: int) -> dict[str, dict[str, str]]:
     plan = folder / f"plan_{n_ranks}.json"
     plan.write_text(json.dumps(scenarios))
-    launcher = [DEEPSPEED, "--num_accelerators", str(n_ranks), "--master_port", "29741", "--no_local_rank"]
+    launcher = [DEEPSPEED, "--num_accelerators", str(n_ranks), "--master_port", str(free_port()), "--no_local_rank"]
     command = [*(launcher if n_ranks > 1 else [sys.executable]), DRIVER, str(plan)]
     process = run(command, folder, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}", OMP_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr[-4000:]

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from experiments import SCRIPT, mlflow_artifacts, mlflow_runs, run
+from experiments import SCRIPT, free_port, mlflow_artifacts, mlflow_runs, run
 from tracked import artifact, client_of, started
 
 from teleclass.commands.runs import main as runs
@@ -169,15 +169,9 @@ def test_a_wrong_address_does_not_stop_a_run(tmp_path, monkeypatch, uri):
     assert len(not_logged(tmp_path)) == 1
 
 
-def a_free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def test_a_server_that_is_gone_costs_seconds_and_its_password_stays_unsaid(tmp_path, monkeypatch, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:geheim@127.0.0.1:{a_free_port()}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:geheim@127.0.0.1:{free_port()}")
     for name in safe.HTTP:
         monkeypatch.setenv(name, safe.HTTP[name])
     before = time.monotonic()
