@@ -48,11 +48,11 @@ class Sizes:
     ``turns`` of each number of our workers make one round where their CPU time is compared.
     """
 
-    in_process: int = 320
-    pools: int = 640
+    in_process: int = 256
+    pools: int = 512
     compared: int = 1000
     in_turn: int = 2 * SMALLEST_CHUNK
-    turns: int = 10
+    turns: int = 8
 
 
 MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, in_turn=2, turns=2)

@@ -25,9 +25,9 @@ class Sizes:
     """
 
     batch: int = 16
-    warm_up: int = 40
+    warm_up: int = 30
     steps: int = 3
-    turns: int = 6
+    turns: int = 4
     max_tokens: int = 512
     documents: int = 960
 
