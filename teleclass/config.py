@@ -144,6 +144,9 @@ class ExperimentConfig:
         return Path(self.deepspeed_config) if self.deepspeed_config else DEFAULT_FILE
 
 
+WITHOUT_VALUE = "{} has no value; give one, or leave the option out"
+
+
 def parse_arguments(arguments: Sequence[str] | None = None, program: str | None = None) -> ExperimentConfig:
     """Read the command line: defaults < ``--preset`` < ``--config file.yaml`` < flags.
 
@@ -163,7 +166,7 @@ def parse_arguments(arguments: Sequence[str] | None = None, program: str | None 
         parsed = parser.parse_args(arguments)
         for name, value in parsed.items():
             if value is None and name != "config":  # YAML's way to write nothing, which fits any type here
-                raise ValueError(f"{name} has no value; give one, or leave the option out")
+                raise ValueError(WITHOUT_VALUE.format(name))
         built = parser.instantiate_classes(parsed)
     except (argparse.ArgumentError, ValueError, TypeError) as error:
         raise TeleclassError(_one_line(str(error), parser)) from None
@@ -248,6 +251,9 @@ def _preset_of(arguments: list[str]) -> str:
             raise TeleclassError(f"{found.config}: is not valid YAML: {str(error).splitlines()[0]}") from None
         if not isinstance(from_file, dict):
             raise TeleclassError(f"{found.config}: expected options as 'name: value'")
+        for name, value in from_file.items():  # of a file of such names alone jsonargparse says that it knows none
+            if value is None:
+                raise TeleclassError(WITHOUT_VALUE.format(name))
     data_dir = found.data_dir or from_file.get("data_dir")
     return found.preset or from_file.get("preset") or ("full" if data_dir else "offline")
 
