@@ -97,7 +97,12 @@ def test_a_switch_alone_means_true():
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [("seed:\n", "seed"), ("preset: offline\nseed:\n", "seed"), ("seed: 1\ntraining:\n", "training"), ("llm: {model: }\n", "llm.model")],
+    [
+        ("seed:\n", "seed"),
+        ("preset: offline\nseed:\n", "seed"),
+        ("seed: 1\ntraining:\n", "training"),
+        ("llm: {model: }\n", "llm.model"),
+    ],
 )
 def test_an_option_without_a_value_in_a_file_is_named(tmp_path, content, name):
     """As a file has it that was cut after a colon."""

@@ -9,7 +9,7 @@ from teleclass.model import attention as module
 from teleclass.model.attention import Attention
 from teleclass.model.batching import TokenizedTexts, packed
 from teleclass.model.dropout import Draws
-from teleclass.model.packed_attention import RUN_SCORES, runs_of
+from teleclass.model.packed_attention import RUN_SCORES, TILED_RUN_SCORES, runs_of
 
 LENGTHS = [5, 5, 3, 1, 7, 7, 7]
 N_HEADS, WIDTH = 2, 8
@@ -119,23 +119,23 @@ def test_rows_of_no_text_are_zero_and_have_no_gradient(batch, inputs, tile):
 
 @pytest.mark.parametrize("tile", [1, 16])
 def test_runs_hold_every_text_once_of_one_width_and_no_more_than_fit_the_cache(tile):
-    lengths = [9, 9, 9, 4, 9, *[130] * 5, *[60] * 20, 3]
+    lengths = [9, 9, 9, 4, 9, *[130] * 8, *[60] * 40, 3]
     runs = runs_of(lengths, tile)
     starts = np.cumsum([0, *lengths])
     assert [run.start for run in runs] == [0, *(run.stop for run in runs[:-1])]
-    first = 0
+    first, most = 0, RUN_SCORES if tile == 1 else TILED_RUN_SCORES
     for run in runs:
         own = lengths[first : first + run.n]
         assert (run.start, run.stop) == (starts[first], starts[first + run.n])
         assert {-(-length // tile) * tile for length in own} == {run.width}
-        assert run.n == 1 or run.n * run.width**2 <= RUN_SCORES
+        assert run.n == 1 or run.n * run.width**2 <= most
         first += run.n
     assert first == len(lengths)
     widths = [(run.n, run.width) for run in runs]
     if tile == 1:
-        assert widths == [(3, 9), (1, 4), (1, 9), *[(1, 130)] * 5, (9, 60), (9, 60), (2, 60), (1, 3)]
+        assert widths == [(3, 9), (1, 4), (1, 9), *[(1, 130)] * 8, *[(9, 60)] * 4, (4, 60), (1, 3)]
         assert all(run.mask is None for run in runs)
     else:
-        assert widths == [(5, 16), *[(1, 144)] * 5, (8, 64), (8, 64), (4, 64), (1, 16)]
+        assert widths == [(5, 16), (6, 144), (2, 144), (32, 64), (8, 64), (1, 16)]
         assert (runs[0].mask == 0).sum(dim=3).flatten().tolist() == lengths[:5]
     assert runs_of([]) == []
