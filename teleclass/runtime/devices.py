@@ -24,13 +24,14 @@ def set_up_torch() -> None:
     numbers of tokens a worker that files texts grew to 1.9 GB. A training step has some 110 shapes; with 64 kept they
     pushed each other out (docs/log.md).
 
-    Arrays of 2 MB or more lie in pages of that size where the kernel has them: a training step took .96 of its CPU time
+    Arrays of 2 MB or more lie in pages of that size where the kernel has such: a training step took .96 of its CPU time
     on one thread of a virtual machine with a Xeon.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if os.path.exists("/sys/kernel/mm/transparent_hugepage"):  # torch warns of a kernel that has none
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 
 def cpu_cores() -> int:

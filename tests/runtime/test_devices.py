@@ -92,3 +92,13 @@ def test_this_cpu_multiplies_in_the_type_that_is_chosen_for_it():
     assert (matrix @ matrix).float().equal(torch.eye(4))
     assert devices.cpu_cores() >= 1
     assert devices.device_name("cpu")
+
+
+@pytest.mark.parametrize("has_huge_pages", [True, False])
+def test_torch_is_set_up_as_the_user_has_it_and_asks_for_huge_pages_where_there_are_some(monkeypatch, has_huge_pages):
+    monkeypatch.setattr(os.path, "exists", lambda path: has_huge_pages)
+    monkeypatch.setattr(os, "environ", {"OMP_WAIT_POLICY": "active"})
+    devices.set_up_torch()
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert os.environ.get("THP_MEM_ALLOC_ENABLE") == ("1" if has_huge_pages else None)
+    assert os.environ["LRU_CACHE_CAPACITY"] == "128"
