@@ -97,10 +97,11 @@ class Method:
 
 @dataclass
 class Outcome:
-    """A method's rounds, and why it has no more of them."""
+    """A method's rounds, why it has no more of them, and the turns that they are made of where a round has several."""
 
     rounds: list[Round] = field(default_factory=list)
     failure: str = ""
+    turns: list[Round] = field(default_factory=list)
 
 
 class MethodError(Exception):
@@ -116,7 +117,7 @@ def in_turn(
     ----------
     start : what starts a method: an object with ``ready``, ``round`` and ``close``.
     turns : how many together count as one round. Other guests of a machine slow it for seconds; of turns that are
-        shorter than that every method gets its share.
+        shorter than that every method gets its share, and their median is not moved by a few slow ones.
     """
     outcomes = {method.name: Outcome() for method in methods}
     running: dict[str, Any] = {}
@@ -134,15 +135,16 @@ def in_turn(
                 if own.failure or (method.rounds and number >= method.rounds * turns):
                     continue
                 try:
-                    own.rounds.append(running[method.name].round())
+                    own.turns.append(running[method.name].round())
                 except MethodError as error:
                     own.failure = str(error)
     finally:
         for one in running.values():
             one.close()
     for outcome in outcomes.values():
-        starts = range(0, len(outcome.rounds) - turns + 1, turns)
-        outcome.rounds = [_in_all(outcome.rounds[first : first + turns], sum) for first in starts]
+        del outcome.turns[len(outcome.turns) // turns * turns :]
+        starts = range(0, len(outcome.turns), turns)
+        outcome.rounds = [_in_all(outcome.turns[first : first + turns], sum) for first in starts]
     return outcomes
 
 
@@ -163,11 +165,15 @@ def alone(method: Method) -> Outcome:
 
 
 def ratio(of: Outcome, to: Outcome, quantity: Callable[[Round], float]) -> Figure | None:
-    """How many times ``to``'s quantity is of ``of``'s: by medians, and the least and greatest round by round."""
+    """How many times ``to``'s quantity is of ``of``'s: by medians of turns, and the least and greatest round by round.
+
+    A neighbour's seconds are in some turns: one and two encoding workers differed by .9 % by the medians of 80 turns,
+    by 3.2 % (2.2 % the standard error) by their means, and by .758 to 1.13 added up by eights.
+    """
     if not (of.rounds and to.rounds):
         return None
     pairs = [quantity(theirs) / quantity(ours) for ours, theirs in zip(of.rounds, to.rounds, strict=False)]
-    middle = median(map(quantity, to.rounds)) / median(map(quantity, of.rounds))
+    middle = median(map(quantity, to.turns or to.rounds)) / median(map(quantity, of.turns or of.rounds))
     return Figure(middle, min(*pairs, middle), max(*pairs, middle))
 
 

@@ -52,7 +52,7 @@ class Sizes:
     pools: int = 512
     compared: int = 1000
     in_turn: int = 2 * SMALLEST_CHUNK
-    turns: int = 8
+    turns: int = 14
 
 
 MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, in_turn=2, turns=2)
@@ -88,7 +88,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.comparisons += comparisons(outcomes)
     section.remarks.append(
         f"Pools: {sizes.pools} documents a round of ours, half of that of sentence-transformers'; in small turns "
-        f"{sizes.turns} times {sizes.in_turn}. They are kept from round to round. One worker runs on each core in turn."
+        f"{sizes.turns} times {sizes.in_turn}. They are kept from round to round. "
+        "One worker runs on each core in turn; one and two are compared by the medians of turns."
     )
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: figures of two processes tell nothing of two cores.")

@@ -54,8 +54,8 @@ def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes
     section.comparisons += comparisons(outcomes, length)
     section.remarks.append(
         f"{sizes.warm_up} steps come first: freed memory is kept from step to step only once the heap has settled. "
-        f"Then {sizes.turns} × {sizes.steps} a round, of one rank on each core in turn. A document is one of the mean "
-        f"length, {length:.0f} tokens."
+        f"Then {sizes.turns} × {sizes.steps} a round, of one rank on each core in turn, compared by medians of turns. "
+        f"A document is one of the mean length, {length:.0f} tokens."
     )
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: two ranks share it, and their wall time tells nothing.")

@@ -101,6 +101,13 @@ def test_small_turns_alternate_and_count_together_as_one_round():
     assert calls[2:8] == ["a1", "b1", "a2", "b2", "a3", "b3"]
     assert outcomes["a"].rounds == outcomes["b"].rounds == [Round(30, 1 + 2 + 3, 2.0 * (1 + 2 + 3))]
     assert outcomes["a"].failure == "broke"  # in the sixth turn: what was done of that round does not count
+    assert outcomes["a"].turns == [Round(10, 1, 2), Round(10, 2, 4), Round(10, 3, 6)]
+
+
+def test_a_few_slow_turns_move_the_spread_of_a_ratio_and_not_its_middle():
+    ours = Outcome([Round(30, 3.0, 3), Round(30, 12.0, 3)], turns=[Round(10, cpu, 1) for cpu in (1, 1, 1, 1, 10, 1)])
+    peer = Outcome([Round(30, 6.0, 3), Round(30, 15.0, 3)], turns=[Round(10, cpu, 1) for cpu in (2, 2, 2, 2, 11, 2)])
+    assert ratio(ours, peer, lambda one: one.cpu_a_document) == Figure(2.0, 1.25, 2.0)
 
 
 def prepare_counting():
