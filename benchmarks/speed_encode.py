@@ -52,7 +52,7 @@ class Sizes:
     pools: int = 512
     compared: int = 1000
     in_turn: int = 2 * SMALLEST_CHUNK
-    turns: int = 14
+    turns: int = 10
 
 
 MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, in_turn=2, turns=2)

@@ -64,8 +64,10 @@ def run(work: Workplace, data: Dataset, expansion: ExpansionConfig) -> dict[str,
             groups, augmented["source"].tolist(), augmented["document"].tolist(), augmented["row"].to_numpy(np.int64),
             texts, paths, weights[len(rows) :],
         )  # fmt: skip
+    ignored = table.n_ignored / max(len(weights), 1)
     work.notes.append(
-        f"{len(weights):,} training rows, {len(rows):,} of them from the corpus; {table.n_ignored:,} classes ignored"
+        f"{len(weights):,} training rows, {len(rows):,} of them from the corpus; "
+        f"left out of the loss, as they lie below a row's labels: {ignored:.1f} classes a row"
     )
     return {"train/rows": float(len(weights))}
 

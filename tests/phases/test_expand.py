@@ -120,7 +120,10 @@ def test_the_note_counts_rows_and_ignored_classes(work, data):
     """b ignores one class, d three, n0 one."""
     write(work, LABELS, [*NEAREST, *GENERATED[:1]])
     run(work, data)
-    assert work.notes == ["5 training rows, 3 of them from the corpus; 5 classes ignored"]
+    assert work.notes == [
+        "5 training rows, 3 of them from the corpus; left out of the loss, as they lie below a row's labels: "
+        "1.0 classes a row"
+    ]
 
 
 def test_what_augment_writes_expand_reads(work, data_dir):
