@@ -1,8 +1,8 @@
 """Speed of teleclass beside what a user would take instead, in one command: ``python -m benchmarks``.
 
-Every figure is a median over rounds, with the least and the greatest; where a round has several turns, ratios are of
-the medians of turns. Methods take turns, so that what else the machine does falls on all of them. The exit status is 1
-where a measurement failed; a target that is missed is told in the table alone.
+Every figure is a median over rounds, with the least and the greatest; ratios are told of the fastest turns too. Methods
+take turns, so that what else the machine does falls on all of them. The exit status is 1 where a measurement failed; a
+target that is missed is told in the table alone.
 """
 
 from __future__ import annotations

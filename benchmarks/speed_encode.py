@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.util import Finalize
@@ -23,6 +24,7 @@ from benchmarks.interleave import (
     in_turn,
     keep_on_cores,
     ratio,
+    ratio_of_least,
 )
 from benchmarks.speed_data import Documents
 from benchmarks.speed_table import SPEED_COLUMNS, Comparison, Row, Section
@@ -43,53 +45,55 @@ SMALLEST_CHUNK = 64
 
 @dataclass(frozen=True)
 class Sizes:
-    """Documents of a round in process and with worker processes, of the comparison of vectors, and of a turn.
+    """Documents of a turn in process, of one with worker processes, of the comparison of vectors, and turns of a round.
 
-    ``turns`` of each number of our workers make one round where their CPU time is compared.
+    ``in_turn`` and ``worker_turns`` are of one and two workers of ours, whose CPU time is compared.
     """
 
-    in_process: int = 256
+    in_process: int = 128
     pools: int = 512
+    turns: int = 2
     compared: int = 1000
     in_turn: int = 2 * SMALLEST_CHUNK
-    turns: int = 10
+    worker_turns: int = 8
 
 
-MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, compared=12, in_turn=2, turns=2)
+MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, turns=1, compared=12, in_turn=2, worker_turns=2)
 
 
 def measure(documents: Documents, model: Path, rounds: int, sizes: Sizes = Sizes()) -> Section:
     """Compare the vectors, then the speed."""
-    section = Section("encode", f"{sizes.in_process} documents a round, one thread a process")
+    section = Section("encode", f"{sizes.in_process} documents a turn, one thread a process")
     few, many = documents.first(sizes.in_process), documents.first(sizes.pools)
+    # On each core in turn: a neighbour of the machine may slow one of two.
     outcomes = in_turn(
         [
-            Method(EQUALITY, partial(equality, documents.first(sizes.compared), model), cores=2, rounds=1),
-            Method(DEFAULT, partial(sentence_transformer, few, model, "")),
-            Method(BF16, partial(sentence_transformer, few, model, "bfloat16")),
-            Method(OWN, partial(own, few, model)),
-            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2),
-            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2),
+            Method(EQUALITY, partial(equality, documents.first(sizes.compared), model), 2, rounds=1, turns=1),
+            Method(DEFAULT, partial(sentence_transformer, few, model, ""), rotates=True),
+            Method(BF16, partial(sentence_transformer, few, model, "bfloat16"), rotates=True),
+            Method(OWN, partial(own, few, model), rotates=True),
+            Method(PEER_POOL, partial(peer_pool, many[: len(many) // 2], model), 2, turns=1),
+            Method(OWN_WORKERS, partial(own_workers, many, model, 2), 2, turns=1),
         ],
         rounds,
+        turns=sizes.turns,
     )
     some = documents.first(sizes.in_turn)
     outcomes |= in_turn(
         [
-            # On each core in turn: a neighbour of the machine may slow one of two.
             Method(ONE_IN_TURN, partial(own_workers, some, model, 1), 1, rotates=True),
             Method(TWO_IN_TURN, partial(own_workers, some, model, 2), 2),
         ],
         rounds,
-        turns=sizes.turns,
+        turns=sizes.worker_turns,
     )
     _add_equality(section, outcomes.pop(EQUALITY))
     section.add(outcomes, SPEED_COLUMNS)
     section.comparisons += comparisons(outcomes)
     section.remarks.append(
-        f"Pools: {sizes.pools} documents a round of ours, half of that of sentence-transformers'; in small turns "
-        f"{sizes.turns} times {sizes.in_turn}. They are kept from round to round. "
-        "One worker runs on each core in turn; one and two are compared by the medians of turns."
+        f"A round is {sizes.turns} turns, each on another core; of pools one, {sizes.pools} documents of ours and half "
+        f"of that of sentence-transformers'; of one and two workers {sizes.worker_turns} of {sizes.in_turn} documents, "
+        "the one on each core in turn. Pools are kept from round to round."
     )
     if len(os.sched_getaffinity(0)) < 2:
         section.remarks.append("One core alone: figures of two processes tell nothing of two cores.")
@@ -105,17 +109,22 @@ def comparisons(outcomes: dict[str, Outcome]) -> list[Comparison]:
     def wall(one: Round) -> float:
         return 1 / one.documents_per_second
 
+    def compared(
+        name: str, of: str, to: str, quantity: Callable[[Round], float], at_least: float | None = None
+    ) -> Comparison:
+        ours, peer = outcomes[of], outcomes[to]
+        of_least = ratio_of_least(ours, peer, quantity)
+        return Comparison(name, ratio(ours, peer, quantity), at_least, of_least=of_least)
+
     twice = ratio(outcomes[OWN_WORKERS], outcomes[OWN], wall)
     if twice is not None:
         twice = Figure(twice.median / 2, twice.low / 2, twice.high / 2)
     return [
-        Comparison("ours × defaults, CPU", ratio(outcomes[OWN], outcomes[DEFAULT], cpu), at_least=3.3),
-        Comparison("ours × bf16, CPU", ratio(outcomes[OWN], outcomes[BF16], cpu)),
-        Comparison("our 2 workers × its pool of 2, wall", ratio(outcomes[OWN_WORKERS], outcomes[PEER_POOL], wall)),
+        compared("ours × defaults, CPU", OWN, DEFAULT, cpu, at_least=3.3),
+        compared("ours × bf16, CPU", OWN, BF16, cpu),
+        compared("our 2 workers × its pool of 2, wall", OWN_WORKERS, PEER_POOL, wall),
         Comparison("2 workers ÷ twice in process, wall", twice),
-        Comparison(
-            "1 worker ÷ 2 workers, CPU", ratio(outcomes[TWO_IN_TURN], outcomes[ONE_IN_TURN], cpu), at_least=0.95
-        ),
+        compared("1 worker ÷ 2 workers, CPU", TWO_IN_TURN, ONE_IN_TURN, cpu, at_least=0.95),
     ]
 
 

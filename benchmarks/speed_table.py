@@ -31,12 +31,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and the target where there is one: at least, or at most."""
+    """What is compared, and the target where there is one: at least, or at most.
+
+    Attributes
+    ----------
+    of_least : the same of the fastest turns, where there were several; told beside the figure, never judged.
+    """
 
     name: str
     figure: Figure | None
     at_least: float | None = None
     at_most: float | None = None
+    of_least: float | None = None
 
     @property
     def is_met(self) -> bool | None:
@@ -94,13 +100,23 @@ def _section(section: Section) -> str:
         cells = [_cell(row.figures.get(column)) for column in columns]
         lines.append(f"| {_plain(row.name)} | {' | '.join([*cells, _plain(note)])} |")
     if section.comparisons:
-        lines += ["", "| comparison | value | target | met |", "|---|---:|---:|---|"]
-        for one in section.comparisons:
-            met = {True: "yes", False: "no", None: ""}[one.is_met]
-            value = _cell(one.figure) or "not measured"
-            lines.append(f"| {_plain(one.name)} | {value} | {_target(one)} | {met} |")
+        lines += ["", *_compared(section.comparisons)]
     lines += [""] + [f"- {remark}" for remark in section.remarks]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _compared(comparisons: Sequence[Comparison]) -> list[str]:
+    """The lines of the table of comparisons; what the fastest turns tell has a column where any had several."""
+    has_least = any(one.of_least is not None for one in comparisons)
+    columns = ["value", *(["fastest turns"] if has_least else []), "target"]
+    lines = [f"| comparison | {' | '.join(columns)} | met |", f"|---|{'---:|' * len(columns)}---|"]
+    for one in comparisons:
+        values = [_cell(one.figure) or "not measured"]
+        if has_least:
+            values.append("" if one.of_least is None else number(one.of_least))
+        met = {True: "yes", False: "no", None: ""}[one.is_met]
+        lines.append(f"| {_plain(one.name)} | {' | '.join([*values, _target(one)])} | {met} |")
+    return lines
 
 
 def _cell(figure: Figure | None) -> str:

@@ -11,7 +11,18 @@ from functools import partial
 import pytest
 
 from benchmarks import interleave
-from benchmarks.interleave import Figure, Method, MethodError, Outcome, Round, Work, alone, in_turn, ratio
+from benchmarks.interleave import (
+    Figure,
+    Method,
+    MethodError,
+    Outcome,
+    Round,
+    Work,
+    alone,
+    in_turn,
+    ratio,
+    ratio_of_least,
+)
 
 
 class Fake:
@@ -104,10 +115,22 @@ def test_small_turns_alternate_and_count_together_as_one_round():
     assert outcomes["a"].turns == [Round(10, 1, 2), Round(10, 2, 4), Round(10, 3, 6)]
 
 
-def test_a_few_slow_turns_move_the_spread_of_a_ratio_and_not_its_middle():
-    ours = Outcome([Round(30, 3.0, 3), Round(30, 12.0, 3)], turns=[Round(10, cpu, 1) for cpu in (1, 1, 1, 1, 10, 1)])
-    peer = Outcome([Round(30, 6.0, 3), Round(30, 15.0, 3)], turns=[Round(10, cpu, 1) for cpu in (2, 2, 2, 2, 11, 2)])
-    assert ratio(ours, peer, lambda one: one.cpu_a_document) == Figure(2.0, 1.25, 2.0)
+def test_a_method_may_have_fewer_turns_a_round_than_the_others():
+    calls = []
+    one = {"rounds": 1, "turns": 1}
+    outcomes = in_turn(methods("a", "b", "c", b={"turns": 2}, c=one), 2, partial(Fake, calls=calls), turns=3)
+    assert calls[3:-3] == ["a1", "b1", "c1", "a2", "b2", "a3", "a4", "b3", "a5", "b4", "a6"]
+    assert outcomes["a"].rounds == [Round(30, 6, 12), Round(30, 15, 30)]
+    assert outcomes["b"].rounds == [Round(20, 3, 6), Round(20, 7, 14)]
+    assert outcomes["c"].rounds == [Round(10, 1, 2)]
+
+
+def test_the_least_turns_tell_nothing_of_disturbed_ones():
+    ours = Outcome([Round(30, 20.0, 3)], turns=[Round(10, cpu, 1) for cpu in (10, 9, 1)])
+    peer = Outcome([Round(30, 25.0, 3)], turns=[Round(10, cpu, 1) for cpu in (11, 2, 12)])
+    assert ratio(ours, peer, lambda one: one.cpu_a_document).median == pytest.approx(1.25)
+    assert ratio_of_least(ours, peer, lambda one: one.cpu_a_document) == 2.0
+    assert ratio_of_least(ours, Outcome(failure="broke"), lambda one: one.cpu_a_document) is None
 
 
 def prepare_counting():

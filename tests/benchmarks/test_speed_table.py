@@ -50,6 +50,16 @@ def test_a_section_is_a_table_its_comparisons_and_its_remarks(section):
     assert section.has_failed
 
 
+def test_what_the_fastest_turns_tell_stands_beside_the_value_and_is_not_judged(section):
+    section.comparisons.append(Comparison("disturbed", Figure(2.9, 2.5, 4.5), at_least=3.3, of_least=4.51))
+    assert (
+        "| comparison | value | fastest turns | target | met |\n"
+        "|---|---:|---:|---:|---|\n"
+        "| faster | 3.5 (3.1–4) |  | ≥ 3.3 | yes |\n"
+    ) in markdown([section])
+    assert "| disturbed | 2.9 (2.5–4.5) | 4.51 | ≥ 3.3 | no |\n" in markdown([section])
+
+
 def test_rows_that_were_not_measured_have_not_failed():
     section = Section("cuda", "", [Row("train", note="not measured: no CUDA device")])
     assert not section.has_failed
