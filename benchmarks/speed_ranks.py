@@ -25,7 +25,7 @@ class Sizes:
     """
 
     batch: int = 16
-    warm_up: int = 30
+    warm_up: int = 16
     steps: int = 3
     turns: int = 3
     max_tokens: int = 512

@@ -41,7 +41,7 @@ class Sizes:
     batch: int = 16
     reference_steps: int = 1
     reference_rounds: int = 2
-    trainer_steps: int = 6
+    trainer_steps: int = 4
     own_steps: int = 12
     own_warm_up: int = 12
     max_tokens: int = 512
