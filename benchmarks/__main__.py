@@ -62,7 +62,7 @@ class Bench:
         from benchmarks import speed_label as bench
 
         sizes = bench.MINIATURE if self.is_miniature else bench.SIZES
-        return bench.measure([*sizes, bench.LONG] if self.options.long else sizes)
+        return bench.measure([*sizes, bench.LONG] if self.options.long else sizes, self.rounds)
 
     def experiment(self) -> Section:
         from benchmarks import speed_experiment as bench

@@ -7,7 +7,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,14 +64,15 @@ def write_documents(
     rows.flush()
 
 
-def measure(
+def prepare(
     rows: int, classes: int, seed: int = 0, dimensions: int = 384, data_dir: Path | None = None
-) -> dict[str, float]:
-    """CPU and wall seconds of fitting and decoding, and the peak of private memory above the start, in MB.
+) -> Callable[[], dict[str, float]]:
+    """Draw documents and warm up; what comes back labels them all and tells what that took, as often as it is called.
 
     The taxonomy is that of ``data_dir``, or an artificial one of so many classes. As the label phase does it without a
-    language model, on the threads that this process has. Memory is the resident set without pages of files (RssAnon),
-    sampled every 25 ms: mapped embeddings do not count, all else does.
+    language model, on the threads that this process has: CPU and wall seconds of fitting, decoding and the entropy, and
+    the peak of private memory above what there was before the first time, in MB. Memory is the resident set without
+    pages of files (RssAnon), sampled every 25 ms: mapped embeddings do not count, all else does.
     """
     from teleclass.labelling.decoding import Decoder, DecodingConfig
     from teleclass.labelling.label_model import LabelModel
@@ -84,35 +85,40 @@ def measure(
     generator = np.random.default_rng(seed)
     taxonomy = read_taxonomy(data_dir, find_layout(data_dir)) if data_dir else artificial_taxonomy(classes)
     paths = index_paths(taxonomy)
-    vectors = class_vectors_of(taxonomy, dimensions, generator)
+    around = class_vectors_of(taxonomy, dimensions, generator)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.npy"
-        write_documents(file, rows, vectors, paths.ends, generator)
-        keep_freed_memory()  # as the label phase does; what the documents took to be made is given back before
-        embeddings = np.load(file, mmap_mode="r")
-        vectors = text_vectors(vectors, generator)
-        few = np.array(embeddings[:64])
-        warm: LabelModel = fit_label_model(few, vectors, paths, LabellingConfig())[0]  # imports, and threads if any
-        Decoder(taxonomy, paths, DecodingConfig()).decode(warm.posterior(few, paths))
+        write_documents(file, rows, around, paths.ends, generator)
+        embeddings = np.load(file, mmap_mode="r")  # stays mapped when the folder is gone
+    keep_freed_memory()  # as the label phase does; what the documents took to be made is given back before
+    vectors = text_vectors(around, generator)
+    few = np.array(embeddings[:64])
+    warm: LabelModel = fit_label_model(few, vectors, paths, LabellingConfig())[0]  # imports, and threads if any
+    Decoder(taxonomy, paths, DecodingConfig()).decode(warm.posterior(few, paths))
+    at_first = _rss_anon_mb()
+
+    def label() -> dict[str, float]:
         seconds: dict[str, float] = {}
-        with _private_memory() as memory:
+        with _private_memory(at_first) as memory:
             with _timed("fit", seconds):
                 model, _ = fit_label_model(embeddings, vectors, paths, LabellingConfig())
             with _timed("decode", seconds):
                 labels = decode_labels(taxonomy, embeddings, model, paths, DecodingConfig())
             with _timed("entropy", seconds):
                 entropy(model, embeddings, paths)
-    return {
-        "rows": rows,
-        "classes": taxonomy.n_classes,
-        "paths": paths.n_paths,
-        **seconds,
-        "cpu_seconds": sum(value for name, value in seconds.items() if name.endswith("cpu_seconds")),
-        "wall_seconds": sum(value for name, value in seconds.items() if name.endswith("wall_seconds")),
-        "peak_mb": memory[0],
-        "heads": len(model.heads),
-        "labels_per_document": len(labels.sets.classes) / rows,
-    }
+        return {
+            "rows": rows,
+            "classes": taxonomy.n_classes,
+            "paths": paths.n_paths,
+            **seconds,
+            "cpu_seconds": sum(value for name, value in seconds.items() if name.endswith("cpu_seconds")),
+            "wall_seconds": sum(value for name, value in seconds.items() if name.endswith("wall_seconds")),
+            "peak_mb": memory[0],
+            "heads": len(model.heads),
+            "labels_per_document": len(labels.sets.classes) / rows,
+        }
+
+    return label
 
 
 @contextmanager
@@ -124,9 +130,9 @@ def _timed(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 @contextmanager
-def _private_memory() -> Iterator[list[float]]:
-    """Peak of the private memory above its start, in MB, in a list of one."""
-    peak, stop, start = [0.0], threading.Event(), _rss_anon_mb()
+def _private_memory(start: float) -> Iterator[list[float]]:
+    """Peak of the private memory above ``start``, in MB, in a list of one."""
+    peak, stop = [0.0], threading.Event()
 
     def watch() -> None:
         while not stop.wait(0.025):
@@ -158,7 +164,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        print(json.dumps(measure(options.rows, options.classes, data_dir=options.data_dir)))
+        print(json.dumps(prepare(options.rows, options.classes, data_dir=options.data_dir)()))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Sizes:
     turns: int = 2
     compared: int = 1000
     in_turn: int = 2 * SMALLEST_CHUNK
-    worker_turns: int = 6
+    worker_turns: int = 8
 
 
 MINIATURE = Sizes(in_process=6, pools=SMALLEST_CHUNK + 2, turns=1, compared=12, in_turn=2, worker_turns=2)

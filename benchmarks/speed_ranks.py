@@ -27,7 +27,7 @@ class Sizes:
     batch: int = 16
     warm_up: int = 16
     steps: int = 3
-    turns: int = 3
+    turns: int = 4
     max_tokens: int = 512
     documents: int = 960
 

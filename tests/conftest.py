@@ -89,7 +89,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fp32_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """For comparisons with a plain computation: no CPU rounds the factors of label's products."""
-    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: False)
+    monkeypatch.setattr("teleclass.labelling.similarity.has_onednn_products", lambda: False)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ class LabelModel:
             prior = head.temperature * head.log_prior
             scores += prior
             bound += np.abs(prior).max() / spread.min(initial=np.inf)
-        scores /= spread[:, None]
+        scores *= (1 / spread)[:, None]
         return softmax(scores, 1 / len(self.heads), bound)
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from teleclass.model.attention import Attention, spread
 from teleclass.model.batching import PackedTokens
 from teleclass.model.dropout import Draws, add_dropped, dropout
-from teleclass.model.tiles import filled_up, linear
+from teleclass.model.tiles import filled_up, linear, linear_gelu
 
 PACKABLE = ("bert", "roberta", "xlm-roberta", "mpnet")
 """Kinds of model, by ``model_type``, whose layers are known here; others are computed with padding."""
@@ -59,8 +59,7 @@ def hidden_states(backbone: Any, batch: PackedTokens) -> torch.Tensor:
             into_stream = layer.attention.output.dense
         mixed = attend(_apply(projections, states), own.dropout.p, draws)
         states = norm(add_dropped(_apply([into_stream], mixed), rate, draws, states))
-        wide = layer.intermediate.intermediate_act_fn(_apply([layer.intermediate.dense], states))
-        wide = _apply([layer.output.dense], wide)
+        wide = _apply([layer.output.dense], _widened(layer.intermediate, states, config.hidden_act == "gelu"))
         states = layer.output.LayerNorm(add_dropped(wide, layer.output.dropout.p, draws, states))
     return states[: batch.n_tokens]
 
@@ -84,6 +83,14 @@ def _apply(layers: Sequence[nn.Linear], states: torch.Tensor) -> torch.Tensor:
         weight = torch.cat(tuple(layer.weight for layer in layers))
         bias = None if bias is None else torch.cat(tuple(layer.bias for layer in layers))
     return linear(states.to(weight.dtype), weight, bias)
+
+
+def _widened(intermediate: Any, states: torch.Tensor, is_gelu: bool) -> torch.Tensor:
+    """The activations between a layer's two products, (T, H) to (T, 4 H)."""
+    dense = intermediate.dense
+    if is_gelu:
+        return linear_gelu(states.to(dense.weight.dtype), dense.weight, dense.bias)
+    return intermediate.intermediate_act_fn(_apply([dense], states))
 
 
 def mean_of_tokens(states: torch.Tensor, batch: PackedTokens) -> torch.Tensor:

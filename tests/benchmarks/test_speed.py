@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import multiprocessing
 import subprocess
@@ -197,11 +196,16 @@ def test_seconds_are_of_a_document_of_mean_length_where_tokens_are_told():
 
 
 def test_labelling_tells_growth_and_what_failed():
-    def outcome(cpu, memory):
-        return Outcome([Round(1, cpu, cpu, values={"cpu_seconds": cpu, "peak_mb": memory, "iterations": 3.0})])
+    def outcome(memory, *cpu):
+        values = [{"cpu_seconds": one, "peak_mb": memory, "iterations": 3.0} for one in cpu]
+        return Outcome([Round(1, one["cpu_seconds"], one["cpu_seconds"], values=one) for one in values])
 
     section = speed_label.section_of(
-        {(50_000, 531): outcome(1.0, 100.0), (1_000_000, 531): outcome(14.0, 301.0), (5, 7): Outcome(failure="broke")}
+        {
+            (50_000, 531): outcome(100.0, 1.0),
+            (1_000_000, 531): outcome(301.0, 16.0, 13.0, 14.0),
+            (5, 7): Outcome(failure="broke"),
+        }
     )
     assert [row.name for row in section.rows] == ["50,000 × 531", "1,000,000 × 531", "5 × 7"]
     assert list(section.rows[0].figures) == ["CPU s", "peak MB", "iterations"]
@@ -215,13 +219,11 @@ def test_labelling_tells_growth_and_what_failed():
 
 
 @pytest.mark.slow
-def test_labelling_runs_each_size_or_says_why_not():
-    section = speed_label.measure([(200, 7)])
-    if importlib.util.find_spec("benchmarks.label") is None:
-        assert "benchmarks.label" in section.rows[0].note
-        assert section.has_failed
-    else:
-        assert {"CPU s", "wall s", "peak MB"} <= section.rows[0].figures.keys()
+def test_labelling_runs_each_size_and_few_classes_more_than_once():
+    section = speed_label.measure([(200, 7), (200, speed_label.SLOW)], rounds=2)
+    assert not section.has_failed, section.rows
+    assert [len(rounds) for rounds in section.rounds.values()] == [2, 1]
+    assert {"CPU s", "wall s", "peak MB"} <= section.rows[0].figures.keys()
 
 
 def test_shares_of_phases_add_up():

@@ -78,7 +78,7 @@ def test_a_product_is_that_of_its_factors_rounded_where_the_cpu_is_fast_at_it_wi
 
 def test_a_product_warns_of_nothing_and_leaves_torch_as_it_was(factors, monkeypatch):
     """What training asks of its own products is not to change because documents were labelled before."""
-    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: True)
+    monkeypatch.setattr("teleclass.labelling.similarity.has_onednn_products", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         product(factors[0], factors[1].T)
@@ -86,7 +86,7 @@ def test_a_product_warns_of_nothing_and_leaves_torch_as_it_was(factors, monkeypa
 
 
 def test_threads_that_multiply_at_once_leave_torch_as_it_was(factors, monkeypatch):
-    monkeypatch.setattr("teleclass.labelling.similarity.has_amx", lambda: True)
+    monkeypatch.setattr("teleclass.labelling.similarity.has_onednn_products", lambda: True)
     expected = product(factors[0], factors[1].T)
     with ThreadPoolExecutor(4) as pool:
         products = list(pool.map(lambda _: product(factors[0], factors[1].T), range(200)))

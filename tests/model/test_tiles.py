@@ -13,8 +13,8 @@ from teleclass.model import tiles
 from teleclass.model.attention import Attention
 from teleclass.model.batching import TokenizedTexts, packed
 from teleclass.model.packed_attention import PackedAttention
-from teleclass.model.tiles import TILE, TiledAttention, linear, takes_tiles
-from teleclass.runtime.devices import has_amx
+from teleclass.model.tiles import TILE, TiledAttention, linear, linear_gelu, takes_tiles
+from teleclass.runtime.devices import has_onednn_products
 
 LENGTHS = [5, 40, 16, 1, 17, 32, 31, 5, 2 * TILE]
 """Less than a tile, whole tiles, one token more and one less; in no order."""
@@ -97,6 +97,30 @@ def test_a_linear_layer_and_its_gradients_are_torchs_own(monkeypatch, bias):
         torch.testing.assert_close(linear(tokens, layer.weight, layer.bias), theirs, rtol=2**-7, atol=2**-7)
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gelu_of_a_linear_layer_is_torchs_own_and_has_its_gradients(monkeypatch, bias, is_fast):
+    monkeypatch.setattr(tiles, "has_onednn_products", lambda: is_fast)
+    called = []
+    monkeypatch.setattr(functional, "gelu", lambda one, gelu=functional.gelu, **_: called.append(1) or gelu(one))
+    torch.manual_seed(2)
+    layer, tokens, outward = nn.Linear(48, 80, bias=bias), torch.randn(37, 48), torch.randn(37, 80).bfloat16()
+    exact = nn.GELU()(layer(tokens))
+    torch.testing.assert_close(linear_gelu(tokens, layer.weight, layer.bias), exact, rtol=1e-6, atol=1e-6)
+    layer, tokens, called[:] = layer.bfloat16(), tokens.bfloat16().requires_grad_(), []
+    theirs = nn.GELU()(layer(tokens))
+    called.clear()
+    with torch.no_grad():
+        out = linear_gelu(tokens, layer.weight, layer.bias)
+    assert bool(called) == (not is_fast)
+    assert out.dtype is torch.bfloat16
+    torch.testing.assert_close(out.float(), exact, rtol=0.02, atol=0.02)
+    leaves = [tokens, *layer.parameters()]
+    out = linear_gelu(tokens, layer.weight, layer.bias)
+    for got, want in zip(*(torch.autograd.grad(one, leaves, outward) for one in (out, theirs)), strict=True):
+        torch.testing.assert_close(got, want, rtol=2**-6, atol=2**-6)
+
+
 def test_rows_of_no_text_are_finite(inputs):
     attend = TiledAttention(LENGTHS, N_HEADS, None, torch.float32)
     projected = torch.cat(inputs[:3], 1)
@@ -107,6 +131,6 @@ def test_rows_of_no_text_are_finite(inputs):
     torch.testing.assert_close(longer[:-3], alone, rtol=0, atol=0)
 
 
-@pytest.mark.skipif(not has_amx(), reason="the CPU has no AMX")
+@pytest.mark.skipif(not has_onednn_products(), reason="the CPU has no bf16 instructions")
 def test_this_torch_has_the_fused_linear_layer():
     assert hasattr(torch.ops.mkldnn, "_linear_pointwise")

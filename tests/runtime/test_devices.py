@@ -82,6 +82,14 @@ def test_amx_is_more_than_bf16_instructions(monkeypatch, amx, avx512, has):
     assert devices.has_amx() is has
 
 
+@pytest.mark.parametrize(("amx", "avx512", "has"), [(True, False, True), (False, True, True), (False, False, False)])
+def test_onednn_multiplies_where_it_has_kernels_for_the_registers_of_amx_or_of_late_avx512(
+    monkeypatch, amx, avx512, has
+):
+    have(monkeypatch, capability=(9, 0), amx_bf16=amx, avx512_bf16=avx512)
+    assert devices.has_onednn_products() is has
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="feature names of x86")
 def test_the_cpu_features_that_are_asked_for_are_names_that_torch_knows():
     assert {"avx512_bf16", "amx_bf16"} <= set(torch.cpu.get_capabilities())
