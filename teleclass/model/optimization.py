@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,11 @@ def take_shortcuts(engine: Any) -> None:
     is_sent_as_it_is = engine.communication_data_type == optimizer.dtype
     if engine.world_size == 1 and is_sent_as_it_is and not optimizer.partition_gradients:
         optimizer.average_tensor = _nothing_to_average
+    averages = engine.world_size > 1 and getattr(optimizer, "gradient_average", False)
+    if averages and engine.device.type == "cpu" and optimizer.dtype is not torch.float16:
+        # In fp16 smaller gradients would want a larger loss scale, which takes hundreds of steps to grow.
+        optimizer.gradient_average = False
+        engine.backward = partial(_share_of_mean, engine.backward, engine.world_size)
     if engine.device.type == "cpu":
         optimizer._get_preflattened_grad_partition = KeptGradients(optimizer)
 
@@ -85,6 +92,14 @@ def _leave_it_to_the_norm(partition_gradients: bool = True) -> None:
 
 def _nothing_to_average(tensor: torch.Tensor, communication_data_type: torch.dtype) -> None:
     """In place of dividing one process's gradients by 1 and sending them to itself: 8 of 560 ms a step of MiniLM."""
+
+
+def _share_of_mean(backward: Callable[..., Any], world_size: int, loss: torch.Tensor, **options: Any) -> Any:
+    """Gradients of a rank's loss, whose sum over ranks is the mean: its division is one of a number, not of 46 MB.
+
+    3.4 of 590 ms a step (MiniLM, two ranks on an EPYC).
+    """
+    return backward(loss / world_size, **options)
 
 
 def make_optimizer(classifier: Any, settings: ResolvedDsConfig) -> Any:
