@@ -107,7 +107,7 @@ def test_gelu_of_a_linear_layer_is_torchs_own_and_has_its_gradients(monkeypatch,
     layer, tokens, outward = nn.Linear(48, 80, bias=bias), torch.randn(37, 48), torch.randn(37, 80).bfloat16()
     exact = nn.GELU()(layer(tokens))
     torch.testing.assert_close(linear_gelu(tokens, layer.weight, layer.bias), exact, rtol=1e-6, atol=1e-6)
-    layer, tokens, called[:] = layer.bfloat16(), tokens.bfloat16().requires_grad_(), []
+    layer, tokens = layer.bfloat16(), tokens.bfloat16().requires_grad_()
     theirs = nn.GELU()(layer(tokens))
     called.clear()
     with torch.no_grad():
@@ -119,6 +119,9 @@ def test_gelu_of_a_linear_layer_is_torchs_own_and_has_its_gradients(monkeypatch,
     out = linear_gelu(tokens, layer.weight, layer.bias)
     for got, want in zip(*(torch.autograd.grad(one, leaves, outward) for one in (out, theirs)), strict=True):
         torch.testing.assert_close(got, want, rtol=2**-6, atol=2**-6)
+    if bias:  # alone
+        out = linear_gelu(tokens.detach(), layer.weight.detach(), layer.bias)
+        torch.testing.assert_close(torch.autograd.grad(out, layer.bias, outward)[0], got, rtol=0, atol=0)
 
 
 def test_rows_of_no_text_are_finite(inputs):
